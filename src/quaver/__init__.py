@@ -1,0 +1,1 @@
+"""Quaver: a neural video codec in low-precision integers. See README.md."""
