@@ -1,0 +1,178 @@
+"""The encoder's motion search: quarter-sample vectors per 8x8 luma block by rate and distortion.
+
+All blocks move together: a coarse search at quarter resolution, then rounds in which every block tries the
+vectors of its neighbours and small steps around its own, then a round that merges 16x16 areas, whose vectors
+cost almost nothing in the Haar latents. Distortion is the squared error of luma, predicted as the codec
+predicts it; the rate is estimated against the neighbours' median and the previous frame's vector.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from quaver.runtime.interpolate import phase_planes
+from quaver.runtime.picture import Plane
+from quaver.runtime.warp import VECTOR_LIMIT
+
+Vectors = NDArray[np.int32]  # (h8, w8, 2): dx, dy in quarter samples
+Costs = NDArray[np.float32]  # (h8, w8)
+
+_MARGIN = 24  # replicated samples around the phase planes
+_COARSE_RANGE = 12  # samples at quarter resolution: 48 at full
+_SQUARE = ((-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1))
+
+
+def search_motion(
+    current: Plane, reference: Plane, previous: NDArray[np.int16] | None, bit_cost: float
+) -> NDArray[np.int16]:
+    """Vectors (h8, w8, 2) that predict `current` (Hp, Wp) from `reference`, both padded luma.
+
+    `previous`: the vectors of the frame before, which make equal vectors cheaper. `bit_cost`: the squared
+    error one bit must save, about 1.3 / lambda.
+    """
+    search = _Search(current, reference, previous, bit_cost)
+    best = np.zeros((*search.shape, 2), np.int32)
+    cost = search.cost(best, best)
+    coarse = _coarse_search(current, reference) * 4
+    if previous is not None:
+        best, cost = search.improve(best, cost, search.previous)
+    best, cost = search.improve(best, cost, coarse)
+    for step in (8, 4):
+        best, cost = search.refine(best, cost, step)
+    best, cost = search.propagate(best, cost)
+    best, cost = search.refine(best, cost, 4)
+    best, cost = search.refine(best, cost, 2)
+    best, cost = search.refine(best, cost, 1)
+    best, cost = search.propagate(best, cost)
+    best = search.merge(best)
+    return best.astype(np.int16)
+
+
+class _Search:
+    """The pictures and costs that stay the same through one search."""
+
+    def __init__(
+        self, current: Plane, reference: Plane, previous: NDArray[np.int16] | None, bit_cost: float
+    ) -> None:
+        height, width = current.shape
+        self.shape = height // 8, width // 8
+        self.blocks = _as_blocks(current).astype(np.int16)
+        self.windows = sliding_window_view(phase_planes(reference, _MARGIN), (8, 8), axis=(1, 2))  # type: ignore[call-overload]
+        self.top, self.left = np.mgrid[0:height:8, 0:width:8]
+        self.previous = np.zeros((*self.shape, 2), np.int32) if previous is None else previous.astype(np.int32)
+        self.bit_cost = np.float32(bit_cost)
+
+    def distortion(self, vectors: Vectors) -> Costs:
+        dx, dy = vectors[..., 0], vectors[..., 1]
+        rows = np.clip(self.top + (dy >> 2), -16, self.shape[0] * 8 + 8) + _MARGIN
+        columns = np.clip(self.left + (dx >> 2), -16, self.shape[1] * 8 + 8) + _MARGIN
+        difference = self.windows[(dy & 3) * 4 + (dx & 3), rows, columns] - self.blocks
+        flat = difference.reshape(*self.shape, 64).astype(np.float32)
+        total: Costs = np.einsum("ijk,ijk->ij", flat, flat)
+        return total
+
+    def cost(self, vectors: Vectors, field: Vectors) -> Costs:
+        """Distortion plus rate, each block against its neighbours in `field`."""
+        around = _median(field)
+        bits = np.minimum(_bits(vectors - around), _bits(vectors - self.previous) + 1)
+        return self.distortion(vectors) + self.bit_cost * bits
+
+    def improve(self, best: Vectors, cost: Costs, candidate: Vectors) -> tuple[Vectors, Costs]:
+        candidate = np.clip(candidate, -VECTOR_LIMIT, VECTOR_LIMIT)
+        tried = self.cost(candidate, best)
+        better = tried < cost
+        return np.where(better[..., None], candidate, best), np.where(better, tried, cost)
+
+    def refine(self, best: Vectors, cost: Costs, step: int) -> tuple[Vectors, Costs]:
+        centre = best
+        for down, right in _SQUARE:
+            best, cost = self.improve(best, cost, centre + np.array([right * step, down * step]))
+        return best, cost
+
+    def propagate(self, best: Vectors, cost: Costs) -> tuple[Vectors, Costs]:
+        cost = self.cost(best, best)  # the neighbours have moved since it was last computed
+        padded = np.pad(best, ((1, 1), (1, 1), (0, 0)), mode="edge")
+        height, width = self.shape
+        for down, right in _SQUARE[:4]:
+            best, cost = self.improve(
+                best, cost, padded[1 + down : 1 + down + height, 1 + right : 1 + right + width]
+            )
+        return self.improve(best, cost, _median(best))
+
+    def merge(self, best: Vectors) -> Vectors:
+        """One vector for a 16x16 area wherever that is cheaper; its four blocks are the candidates."""
+        cost = self.distortion(best) + self.bit_cost * _bits(best - _median(best))
+        lowest = _area_sum(cost)
+        for corner_y in (0, 1):
+            for corner_x in (0, 1):
+                shared = best[corner_y::2, corner_x::2].repeat(2, 0).repeat(2, 1)
+                rate = _bits(shared - _median(shared))[::2, ::2]
+                tried = _area_sum(self.distortion(shared)) + self.bit_cost * rate
+                better = tried < lowest
+                lowest = np.where(better, tried, lowest)
+                best = np.where(better.repeat(2, 0).repeat(2, 1)[..., None], shared, best)
+        return best
+
+
+def _bits(difference: Vectors) -> Costs:
+    """Estimated bits of a vector difference: about the code length of a signed Exp-Golomb code."""
+    size = np.log2(1 + np.abs(difference).astype(np.float32))
+    total: Costs = 0.5 + 2 * size.sum(-1)
+    return np.where((difference == 0).all(-1), np.float32(0.25), total).astype(np.float32)
+
+
+def _median(field: Vectors) -> Vectors:
+    """Median of the left, upper, right and lower neighbours and the block itself, per component."""
+    padded = np.pad(field, ((1, 1), (1, 1), (0, 0)), mode="edge")
+    around = np.stack([padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:], field])
+    middle: Vectors = np.partition(around, 2, axis=0)[2]
+    return middle
+
+
+def _area_sum(cost: Costs) -> Costs:
+    total: Costs = cost[::2, ::2] + cost[1::2, ::2] + cost[::2, 1::2] + cost[1::2, 1::2]
+    return total
+
+
+def _as_blocks(plane: Plane) -> NDArray[np.uint8]:
+    height, width = plane.shape
+    return plane.reshape(height // 8, 8, width // 8, 8).transpose(0, 2, 1, 3)
+
+
+def _coarse_search(current: Plane, reference: Plane) -> Vectors:
+    """Full search at quarter resolution, absolute differences over 32x32 luma around each block; whole
+    luma samples (h8, w8, 2)."""
+    small, past = _shrink(current), _shrink(reference)
+    rows, columns = current.shape[0] // 8, current.shape[1] // 8
+    reach = _COARSE_RANGE
+    padded = np.pad(past, reach, mode="edge")
+    height, width = small.shape
+    lowest = np.full((rows, columns), np.inf, np.float32)
+    best = np.zeros((rows, columns, 2), np.int32)
+    displacements = [(y, x) for y in range(-reach, reach + 1) for x in range(-reach, reach + 1)]
+    for down, right in sorted(displacements, key=lambda d: (abs(d[0]) + abs(d[1]), d)):
+        shifted = padded[reach + down : reach + down + height, reach + right : reach + right + width]
+        difference = np.abs(small - shifted)
+        sums = _smooth(difference.reshape(rows, 2, columns, 2).sum((1, 3)))
+        # A little more for longer vectors, so that flat areas stay at rest.
+        sums += np.float32(4 * (abs(down) + abs(right)))
+        better = sums < lowest
+        lowest[better] = sums[better]
+        best[better] = 4 * right, 4 * down
+    return best
+
+
+def _shrink(plane: Plane) -> NDArray[np.float32]:
+    height, width = plane.shape
+    means: NDArray[np.float32] = plane.reshape(height // 4, 4, width // 4, 4).mean((1, 3), dtype=np.float32)
+    return means
+
+
+def _smooth(sums: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sum over 3x3 blocks."""
+    p = np.pad(sums, 1, mode="edge")
+    rows = p[:-2] + p[1:-1] + p[2:]
+    total: NDArray[np.float32] = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
+    return total
