@@ -61,7 +61,9 @@ class _Search:
         self.blocks = _as_blocks(current).astype(np.int16)
         self.windows = sliding_window_view(phase_planes(reference, _MARGIN), (8, 8), axis=(1, 2))  # type: ignore[call-overload]
         self.top, self.left = np.mgrid[0:height:8, 0:width:8]
-        self.previous = np.zeros((*self.shape, 2), np.int32) if previous is None else previous.astype(np.int32)
+        self.previous = (
+            np.zeros((*self.shape, 2), np.int32) if previous is None else previous.astype(np.int32)
+        )
         self.bit_cost = np.float32(bit_cost)
 
     def distortion(self, vectors: Vectors) -> Costs:

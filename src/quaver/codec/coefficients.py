@@ -1,0 +1,85 @@
+"""Quantized coefficients and their activity levels: the codec's classical entropy model.
+
+Each 16x16 area has one level for luma and one for chroma, coded first (a hyperprior chosen by the encoder, not
+learned); the level gives every coefficient of the area its frequency table. Level 0: all are zero.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quaver.codec.symbol_coder import SymbolCoder, Symbols, code_by_class
+from quaver.errors import StreamError
+from quaver.runtime import pyramid
+from quaver.runtime.model import IntegerModel
+
+Levels = NDArray[np.int32]  # (2, h16, w16): luma, chroma
+
+DC_CHANNELS = [0, 64, 80]
+PLANES = (slice(0, 64), slice(64, 96))
+_CLASSES = 4  # of a past level: 0, 1, 2, more
+
+
+def code_levels(
+    coder: SymbolCoder, levels: Levels | None, past: Levels | None, shape: tuple[int, int]
+) -> Levels:
+    """Levels (2, h16, w16), predicted by the pyramid from themselves and the last frame's."""
+    reference = np.zeros((2, *shape), np.int32) if past is None else past
+    classes = np.minimum(reference, _CLASSES - 1) + np.array([0, _CLASSES])[:, None, None]
+    known = pyramid.residual(levels, past) if levels is not None else None
+    coded = code_by_class(coder, known, classes.astype(np.uint8), 2 * _CLASSES)
+    return pyramid.reconstruct(coded, past)
+
+
+def code_coefficients(
+    coder: SymbolCoder, symbols: Symbols | None, levels: Levels, table: NDArray[np.uint8]
+) -> Symbols:
+    """Symbols (96, h8, w8) with the tables that `levels` choose from `table` (levels, 96)."""
+    if levels.min() < 0 or levels.max() >= len(table):
+        raise StreamError(f"activity level {levels.max()} is coded; 0..{len(table) - 1} are legal")
+    return coder.code(symbols, table_indices(levels, table))
+
+
+def table_indices(levels: Levels, table: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(96, h8, w8) frequency table of each coefficient."""
+    parts = []
+    for plane, channels in zip(levels, PLANES, strict=True):
+        blocks = plane.repeat(2, 0).repeat(2, 1)
+        parts.append(table[:, channels].T[:, blocks])
+    return np.concatenate(parts)
+
+
+def code_dc(coder: SymbolCoder, values: Symbols | None, shape: tuple[int, int]) -> Symbols:
+    """Intra DC symbols (3, h8, w8) of Y, U, V, predicted by the pyramid."""
+    classes = np.repeat(np.arange(3, dtype=np.uint8), shape[0] * shape[1]).reshape(3, *shape)
+    known = pyramid.residual(values, None) if values is not None else None
+    return pyramid.reconstruct(code_by_class(coder, known, classes, 3), None)
+
+
+def choose_levels(
+    symbols: Symbols, table: NDArray[np.uint8], model: IntegerModel
+) -> tuple[Levels, NDArray[np.float32]]:
+    """The cheapest levels (2, h16, w16) for `symbols` (96, h8, w8), and the bits each area then costs."""
+    magnitudes = np.minimum(np.abs(symbols), model.code_lengths.shape[1] - 1)
+    _, rows, columns = symbols.shape
+    levels = np.zeros((2, rows // 2, columns // 2), np.int32)
+    cheapest = np.zeros((2, rows // 2, columns // 2), np.float32)
+    for plane, channels in enumerate(PLANES):
+        part = magnitudes[channels]
+        areas = part.reshape(len(part), rows // 2, 2, columns // 2, 2).transpose(1, 3, 0, 2, 4)
+        busy = areas.any((2, 3, 4))
+        chosen = areas[busy].reshape(-1, len(part), 4)
+        if not len(chosen):
+            continue
+        lengths = model.code_lengths[table[:, channels]]  # (levels, channels, 64)
+        bits = np.stack(
+            [np.take(level, _flat(chosen, level.shape[1])).sum((1, 2)) for level in lengths[1:]], axis=1
+        )
+        levels[plane][busy] = 1 + bits.argmin(1)
+        cheapest[plane][busy] = bits.min(1)
+    return levels, cheapest
+
+
+def _flat(magnitudes: NDArray[np.int32], width: int) -> NDArray[np.int32]:
+    return magnitudes + (np.arange(magnitudes.shape[1]) * width).astype(np.int32)[None, :, None]

@@ -1,0 +1,102 @@
+"""Decoding: records of a stream to frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from os import PathLike, fspath
+from pathlib import Path
+from typing import BinaryIO
+
+from quaver.bitstream.container import StreamReader
+from quaver.bitstream.header import StreamHeader
+from quaver.bitstream.record import FrameKind, FrameRecord
+from quaver.codec.frame_coder import State, code_intra, code_residual, code_vectors, predict
+from quaver.codec.symbol_coder import SymbolReader
+from quaver.errors import MediaError, StreamError
+from quaver.media.frame import Frame, VideoFormat
+from quaver.runtime.model import PROFILE, IntegerModel, find_model
+from quaver.runtime.picture import crop, padded_size
+
+
+def decode_record(
+    record: FrameRecord, model: IntegerModel, past: State | None, shape: tuple[int, int]
+) -> State:
+    """One frame; `shape` is (h8, w8). Raises StreamError where the record is not what an encoder writes or
+    the picture is not the encoder's."""
+    coder = SymbolReader(model, record.payload)
+    if record.kind == FrameKind.INTRA:
+        state = code_intra(coder, None, shape, record.quality)
+    elif past is None:
+        raise StreamError("an inter frame comes before any intra frame")
+    else:
+        vectors = code_vectors(coder, None, past)
+        picture, levels = code_residual(coder, None, predict(past, vectors), past, record.quality)
+        state = State(picture, vectors, levels)
+    coder.finish()
+    if state.picture.checksum() != record.checksum:
+        raise StreamError("the decoded picture's checksum differs: the frame is damaged")
+    return state
+
+
+class Decoder:
+    """Reads a Quaver stream; iterating gives its frames. A context manager.
+
+    ``source``: a path or a binary file. ``model``: by default the one the stream names.
+    """
+
+    def __init__(self, source: str | PathLike[str] | BinaryIO, model: IntegerModel | None = None) -> None:
+        self._path = fspath(source) if isinstance(source, (str, PathLike)) else None
+        self._file = _open(self._path) if self._path is not None else source
+        try:
+            self._reader = StreamReader(self._file, self._path)  # type: ignore[arg-type]
+            self.header: StreamHeader = self._reader.header
+            if self.header.profile != PROFILE:
+                raise StreamError(
+                    f"arithmetic profile {self.header.profile}; this version decodes {PROFILE}", self._path
+                )
+            self.model = model if model is not None else find_model(self.header.model_hash)
+            if self.model.hash != self.header.model_hash:
+                raise StreamError(
+                    f"the stream needs model {self.header.model_hash.hex()[:16]}, given is"
+                    f" {self.model.hash.hex()[:16]} ({self.model.name})",
+                    self._path,
+                )
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def format(self) -> VideoFormat:
+        return self.header.format
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Frames from the current position, the start unless `seek` was called."""
+        past: State | None = None
+        height, width = padded_size(self.format)
+        for number, record in enumerate(self._reader):
+            try:
+                past = decode_record(record, self.model, past, (height // 8, width // 8))
+            except StreamError as error:
+                raise StreamError(f"frame {number}: {error.reason}", self._path, error.offset) from error
+            yield crop(past.picture, self.format, record.pts)
+
+    def seek(self, frame_number: int) -> int:
+        """Go to the last intra frame at or before `frame_number`; returns its number."""
+        return self._reader.seek(frame_number).frame_number
+
+    def close(self) -> None:
+        if self._path is not None:
+            self._file.close()  # type: ignore[union-attr]
+
+    def __enter__(self) -> Decoder:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _open(path: str) -> BinaryIO:
+    try:
+        return Path(path).open("rb")
+    except OSError as error:
+        raise MediaError(f"{path}: cannot read: {error.strerror}") from error
