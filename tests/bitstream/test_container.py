@@ -23,9 +23,7 @@ def borders(frames: list[FrameRecord]) -> list[int]:
     return [len(stream(frames[:n], close=False)) for n in range(len(frames) + 1)]
 
 
-@given(
-    st.lists(st.tuples(st.integers(-(2**61), 2**61), st.binary(max_size=40), st.integers(0, 3)), max_size=20)
-)
+@given(st.lists(st.tuples(st.integers(-(2**61), 2**61), st.binary(max_size=40), st.integers(0, 3)), max_size=20))
 def test_round_trip(drawn):
     frames = [
         dataclasses.replace(frame(n if n == 0 else kind, gop=3), pts=pts, payload=payload)

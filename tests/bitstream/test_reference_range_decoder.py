@@ -88,9 +88,7 @@ def test_the_prefix_table_is_the_same():
 )
 def test_random_tables(seed, support, sharpness, escapes):
     rng = np.random.default_rng(seed)
-    tables = TableSet(
-        (EMPTY, *(random_table(rng, int(s), sharpness) for s in rng.integers(0, support + 1, 6)))
-    )
+    tables = TableSet((EMPTY, *(random_table(rng, int(s), sharpness) for s in rng.integers(0, support + 1, 6))))
     parts = []
     for shape in ((3, 4, 5), (30,)):
         indices = rng.integers(0, 7, shape).astype(np.uint8)

@@ -117,9 +117,7 @@ class StreamReader:
         """Continue at the last indexed intra frame at or before `frame_number`, and return its entry."""
         index = self.index()
         if frame_number not in range(index.frame_count):
-            raise UsageError(
-                f"frame {frame_number} does not exist: the stream holds {index.frame_count} frames"
-            )
+            raise UsageError(f"frame {frame_number} does not exist: the stream holds {index.frame_count} frames")
         entry = index.at_or_before(frame_number)
         self._source.seek(entry.offset)
         head = read_head(self._source, entry.frame_number)
@@ -134,9 +132,7 @@ class StreamReader:
         """Count a frame; returns its pts."""
         pts = self._expected_pts + head.pts_error
         if abs(pts) > MAX_PTS:
-            raise self._source.error(
-                f"pts {pts} of frame {self._frame} is outside -2**61..2**61", head.offset
-            )
+            raise self._source.error(f"pts {pts} of frame {self._frame} is outside -2**61..2**61", head.offset)
         if self._frame == 0 and head.kind is not FrameKind.INTRA:
             raise self._source.error("the first frame is not an intra frame", head.offset)
         self._expected_pts = pts + self._step

@@ -105,11 +105,7 @@ def read_index(source: ByteReader, head: RecordHead) -> StreamIndex:
             raise source.error("the index is not in order", at)
         entries.append(entry)
         past = entry
-    if (
-        not fields.at_end()
-        or bool(entries) != bool(frame_count)
-        or past.frame_number > max(0, frame_count - 1)
-    ):
+    if not fields.at_end() or bool(entries) != bool(frame_count) or past.frame_number > max(0, frame_count - 1):
         raise source.error("the index contradicts itself", start)
     return StreamIndex(frame_count, tuple(entries))
 

@@ -60,9 +60,7 @@ class ByteReader:
         return StreamError(reason, self.path, self.offset if offset is None else offset)
 
     def cut_off(self, what: str, size: int, offset: int) -> TruncatedError:
-        return TruncatedError(
-            f"the stream ends inside the {what} ({size} bytes announced)", self.path, offset
-        )
+        return TruncatedError(f"the stream ends inside the {what} ({size} bytes announced)", self.path, offset)
 
     def at_end(self) -> bool:
         """True when no byte is left now; a file that is still being written may have more later."""

@@ -21,9 +21,7 @@ PLANES = (slice(0, 64), slice(64, 96))
 _CLASSES = 4  # of a past level: 0, 1, 2, more
 
 
-def code_levels(
-    coder: SymbolCoder, levels: Levels | None, past: Levels | None, shape: tuple[int, int]
-) -> Levels:
+def code_levels(coder: SymbolCoder, levels: Levels | None, past: Levels | None, shape: tuple[int, int]) -> Levels:
     """Levels (2, h16, w16), predicted by the pyramid from themselves and the last frame's."""
     reference = np.zeros((2, *shape), np.int32) if past is None else past
     classes = np.minimum(reference, _CLASSES - 1) + np.array([0, _CLASSES])[:, None, None]

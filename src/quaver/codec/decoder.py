@@ -18,9 +18,7 @@ from quaver.runtime.model import PROFILE, IntegerModel, find_model
 from quaver.runtime.picture import crop, padded_size
 
 
-def decode_record(
-    record: FrameRecord, model: IntegerModel, past: State | None, shape: tuple[int, int]
-) -> State:
+def decode_record(record: FrameRecord, model: IntegerModel, past: State | None, shape: tuple[int, int]) -> State:
     """One frame; `shape` is (h8, w8). Raises StreamError where the record is not what an encoder writes or
     the picture is not the encoder's."""
     coder = SymbolReader(model, record.payload)

@@ -76,13 +76,11 @@ def encode_picture(
     return CodedFrame(FrameKind.INTRA, writer.finish(), state)
 
 
-def _choose(
-    picture: Picture, prediction: Planes, model: IntegerModel, quality: int, kind: FrameKind
-) -> Chosen:
+def _choose(picture: Picture, prediction: Planes, model: IntegerModel, quality: int, kind: FrameKind) -> Chosen:
     """Quantize the prediction error; areas that are cheaper left alone become zero."""
     samples = tuple(plane.astype(np.int32) << 4 for plane in (picture.y, picture.u, picture.v))
     y, u, v = (s - p for s, p in zip(samples, prediction, strict=True))
-    scaled = transform.forward((y, u, v)).astype(np.float32) / channel_steps(model, quality)
+    scaled = transform.forward((y, u, v)) / channel_steps(model, quality).astype(np.float32)
     rounding = np.float32(_ROUNDING[kind])
     symbols = (np.sign(scaled) * np.floor(np.abs(scaled) + rounding)).astype(np.int32)
     if kind == FrameKind.INTRA:
@@ -93,7 +91,7 @@ def _choose(
 
 
 def _drop_areas(
-    scaled: NDArray[np.float32],
+    scaled: NDArray[np.floating],
     symbols: Symbols,
     levels: Levels,
     bits: NDArray[np.float32],
@@ -163,9 +161,7 @@ class Encoder:
         coded = encode_picture(pad(frame), past, self.model, self.quality, self.scene_cuts)
         self._since_intra = 1 if coded.kind == FrameKind.INTRA else self._since_intra + 1
         self._state = coded.state
-        record = FrameRecord(
-            coded.kind, self.quality, frame.pts, coded.state.picture.checksum(), coded.payload
-        )
+        record = FrameRecord(coded.kind, self.quality, frame.pts, coded.state.picture.checksum(), coded.payload)
         try:
             self._writer.write(record)
         except OSError as error:

@@ -78,15 +78,15 @@ def code_residual(
 ) -> tuple[Picture, Levels]:
     """Levels and coefficients of an inter frame, and the picture they make on top of `prediction`."""
     shape = past.picture.blocks
-    levels = code_levels(coder, chosen and chosen.levels, past.levels, (shape[0] // 2, shape[1] // 2))
-    symbols = code_coefficients(coder, chosen and chosen.symbols, levels, coder.model.inter_levels)
+    levels = code_levels(coder, chosen.levels if chosen else None, past.levels, (shape[0] // 2, shape[1] // 2))
+    symbols = code_coefficients(coder, chosen.symbols if chosen else None, levels, coder.model.inter_levels)
     return reconstruct(prediction, symbols, coder.model, quality), levels
 
 
 def code_intra(coder: SymbolCoder, chosen: Chosen | None, shape: tuple[int, int], quality: int) -> State:
     """A frame by itself; `shape` is (h8, w8)."""
     dc = code_dc(coder, chosen.symbols[DC_CHANNELS] if chosen else None, shape)
-    levels = code_levels(coder, chosen and chosen.levels, None, (shape[0] // 2, shape[1] // 2))
+    levels = code_levels(coder, chosen.levels if chosen else None, None, (shape[0] // 2, shape[1] // 2))
     table = coder.model.intra_levels
     symbols = code_coefficients(coder, without_dc(chosen.symbols) if chosen else None, levels, table).copy()
     symbols[DC_CHANNELS] = np.clip(dc, -32768, 32767)

@@ -17,7 +17,7 @@ from quaver.runtime.picture import Plane
 from quaver.runtime.warp import VECTOR_LIMIT
 
 Vectors = NDArray[np.int32]  # (h8, w8, 2): dx, dy in quarter samples
-Costs = NDArray[np.float32]  # (h8, w8)
+Costs = NDArray[np.floating]  # (h8, w8)
 
 _MARGIN = 24  # replicated samples around the phase planes
 _COARSE_RANGE = 12  # samples at quarter resolution: 48 at full
@@ -59,11 +59,9 @@ class _Search:
         height, width = current.shape
         self.shape = height // 8, width // 8
         self.blocks = _as_blocks(current).astype(np.int16)
-        self.windows = sliding_window_view(phase_planes(reference, _MARGIN), (8, 8), axis=(1, 2))  # type: ignore[call-overload]
+        self.windows = sliding_window_view(phase_planes(reference, _MARGIN), (8, 8), axis=(1, 2))
         self.top, self.left = np.mgrid[0:height:8, 0:width:8]
-        self.previous = (
-            np.zeros((*self.shape, 2), np.int32) if previous is None else previous.astype(np.int32)
-        )
+        self.previous = np.zeros((*self.shape, 2), np.int32) if previous is None else previous.astype(np.int32)
         self.bit_cost = np.float32(bit_cost)
 
     def distortion(self, vectors: Vectors) -> Costs:
@@ -79,7 +77,7 @@ class _Search:
         """Distortion plus rate, each block against its neighbours in `field`."""
         around = _median(field)
         bits = np.minimum(_bits(vectors - around), _bits(vectors - self.previous) + 1)
-        return self.distortion(vectors) + self.bit_cost * bits
+        return self.distortion(vectors) + bits * self.bit_cost
 
     def improve(self, best: Vectors, cost: Costs, candidate: Vectors) -> tuple[Vectors, Costs]:
         candidate = np.clip(candidate, -VECTOR_LIMIT, VECTOR_LIMIT)

@@ -57,9 +57,7 @@ class SymbolReader:
         self._decoder.finish()
 
 
-def code_by_class(
-    coder: SymbolCoder, symbols: Symbols | None, classes: NDArray[np.uint8], count: int
-) -> Symbols:
+def code_by_class(coder: SymbolCoder, symbols: Symbols | None, classes: NDArray[np.uint8], count: int) -> Symbols:
     """Code symbols whose table depends on a class 0..count-1 that both sides know; the encoder chooses the
     cheapest table of each class, which is coded first."""
     selector = coder.model.selector

@@ -49,9 +49,7 @@ class IntegerModel:
             raise ModelError(f"model {self.name!r}: steps must be (64, 2) in 1..16384")
         for label, levels in (("intra", self.intra_levels), ("inter", self.inter_levels)):
             if levels.ndim != 2 or levels.shape[1] != CHANNELS or not 2 <= len(levels) <= LEVELS_LIMIT:
-                raise ModelError(
-                    f"model {self.name!r}: {label}_levels must be (2..{LEVELS_LIMIT}, {CHANNELS})"
-                )
+                raise ModelError(f"model {self.name!r}: {label}_levels must be (2..{LEVELS_LIMIT}, {CHANNELS})")
             if levels[0].any() or levels.max() >= self.selector:
                 raise ModelError(
                     f"model {self.name!r}: {label}_levels name a table that is not there, or level 0 is not zero"
@@ -67,7 +65,11 @@ class IntegerModel:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Every array of the model by its name in the file."""
-        own = {"steps": self.steps, "intra_levels": self.intra_levels, "inter_levels": self.inter_levels}
+        own: dict[str, NDArray[Any]] = {
+            "steps": self.steps,
+            "intra_levels": self.intra_levels,
+            "inter_levels": self.inter_levels,
+        }
         return own | {_PREFIX + key: value for key, value in self.tables.to_arrays().items()}
 
     @cached_property
@@ -157,9 +159,7 @@ def _typed(arrays: Mapping[str, NDArray[Any]], key: str, dtype: np.dtype[Any]) -
 def model_folders() -> list[Path]:
     """Where models are looked for: the package, then the folders of $QUAVER_MODELS."""
     folders = [Path(str(resources.files("quaver").joinpath("models")))]
-    return folders + [
-        Path(folder) for folder in os.environ.get("QUAVER_MODELS", "").split(os.pathsep) if folder
-    ]
+    return folders + [Path(folder) for folder in os.environ.get("QUAVER_MODELS", "").split(os.pathsep) if folder]
 
 
 def load_model(name: str) -> IntegerModel:

@@ -33,7 +33,7 @@ class Picture:
         """CRC-32 over Y, U, V in raster order, padding included."""
         crc = 0
         for plane in (self.y, self.u, self.v):
-            crc = zlib.crc32(np.ascontiguousarray(plane), crc)
+            crc = zlib.crc32(np.ascontiguousarray(plane).data, crc)
         return crc
 
 

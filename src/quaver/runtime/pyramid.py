@@ -48,12 +48,8 @@ def _steps(height: int, width: int) -> Iterator[Step]:
         spacing = half
 
 
-def _grid(
-    height: int, width: int, top: int, left: int, spacing: int
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    rows, columns = np.meshgrid(
-        np.arange(top, height, spacing), np.arange(left, width, spacing), indexing="ij"
-    )
+def _grid(height: int, width: int, top: int, left: int, spacing: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    rows, columns = np.meshgrid(np.arange(top, height, spacing), np.arange(left, width, spacing), indexing="ij")
     return rows, columns
 
 

@@ -60,9 +60,7 @@ def _analyse(plane: NDArray[np.int32], size: int, matrix: NDArray[np.float64]) -
 def _synthesise(channels: NDArray[np.int32], size: int, matrix: NDArray[np.float64]) -> NDArray[np.int32]:
     _, rows, columns = channels.shape
     blocks = _rounded(matrix.T @ channels.reshape(size * size, -1))
-    return (
-        blocks.reshape(size, size, rows, columns).transpose(2, 0, 3, 1).reshape(rows * size, columns * size)
-    )
+    return blocks.reshape(size, size, rows, columns).transpose(2, 0, 3, 1).reshape(rows * size, columns * size)
 
 
 def _rounded(sums: NDArray[np.float64]) -> NDArray[np.int32]:

@@ -48,9 +48,7 @@ def compensate(reference: Picture, vectors: NDArray[np.int16]) -> Planes:
     )
 
 
-def _predict(
-    plane: Plane, vectors: NDArray[np.int16], size: int, taps: NDArray[np.int_]
-) -> NDArray[np.int32]:
+def _predict(plane: Plane, vectors: NDArray[np.int16], size: int, taps: NDArray[np.int_]) -> NDArray[np.int32]:
     phases, length = taps.shape
     before, margin = length // 2 - 1, 2 * size + length
     rows, columns = vectors.shape[:2]
