@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from quaver.bitstream.tables import TableSet, frequencies_from_probabilities, laplace_tables
-from quaver.codec.encoder import lagrangian
+from quaver.codec.decisions import lagrangian
 from quaver.runtime.model import QUALITIES, IntegerModel, save_model
 from quaver.runtime.transform import CHANNELS
 

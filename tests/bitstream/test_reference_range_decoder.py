@@ -94,9 +94,7 @@ def test_random_tables(seed, support, sharpness, escapes):
         indices = rng.integers(0, 7, shape).astype(np.uint8)
         symbols = rng.integers(-tables.supports[indices], tables.supports[indices] + 1)
         wide = rng.integers(-32768, 32768, shape)
-        symbols = np.where(
-            (rng.random(shape) < escapes) & (indices > 0), wide >> rng.integers(0, 16, shape), symbols
-        )
+        symbols = np.where((rng.random(shape) < escapes) & (indices > 0), wide >> rng.integers(0, 16, shape), symbols)
         parts.append((symbols, indices))
     check(parts, tables)
 

@@ -99,9 +99,7 @@ def read_header(source: ByteReader) -> StreamHeader:
             raise source.error("not a Quaver stream (its first bytes are different)", 0)
     version = source.byte("stream header")
     if version != FORMAT_VERSION:
-        raise source.error(
-            f"format version {version}; this Quaver reads version {FORMAT_VERSION}", source.offset - 1
-        )
+        raise source.error(f"format version {version}; this Quaver reads version {FORMAT_VERSION}", source.offset - 1)
     size = source.varint(MAX_HEADER, "stream header length")
     body_at = source.offset
     body = source.take(size, "stream header")

@@ -30,17 +30,10 @@ def code_levels(coder: SymbolCoder, levels: Levels | None, past: Levels | None, 
     return pyramid.reconstruct(coded, past)
 
 
-def code_coefficients(
-    coder: SymbolCoder, symbols: Symbols | None, levels: Levels, table: NDArray[np.uint8]
-) -> Symbols:
-    """Symbols (96, h8, w8) with the tables that `levels` choose from `table` (levels, 96)."""
+def table_indices(levels: Levels, table: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(96, h8, w8) frequency table of each coefficient, by its area's level in `table` (levels, 96)."""
     if levels.min() < 0 or levels.max() >= len(table):
         raise StreamError(f"activity level {levels.max()} is coded; 0..{len(table) - 1} are legal")
-    return coder.code(symbols, table_indices(levels, table))
-
-
-def table_indices(levels: Levels, table: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(96, h8, w8) frequency table of each coefficient."""
     parts = []
     for plane, channels in zip(levels, PLANES, strict=True):
         blocks = plane.repeat(2, 0).repeat(2, 1)
@@ -71,9 +64,7 @@ def choose_levels(
         if not len(chosen):
             continue
         lengths = model.code_lengths[table[:, channels]]  # (levels, channels, 64)
-        bits = np.stack(
-            [np.take(level, _flat(chosen, level.shape[1])).sum((1, 2)) for level in lengths[1:]], axis=1
-        )
+        bits = np.stack([np.take(level, _flat(chosen, level.shape[1])).sum((1, 2)) for level in lengths[1:]], axis=1)
         levels[plane][busy] = 1 + bits.argmin(1)
         cheapest[plane][busy] = bits.min(1)
     return levels, cheapest
@@ -81,3 +72,10 @@ def choose_levels(
 
 def _flat(magnitudes: NDArray[np.int32], width: int) -> NDArray[np.int32]:
     return magnitudes + (np.arange(magnitudes.shape[1]) * width).astype(np.int32)[None, :, None]
+
+
+def without_dc(symbols: Symbols) -> Symbols:
+    """Intra symbols as the levels see them: DC is coded apart."""
+    result = symbols.copy()
+    result[DC_CHANNELS] = 0
+    return result

@@ -10,7 +10,8 @@ from typing import BinaryIO
 from quaver.bitstream.container import StreamReader
 from quaver.bitstream.header import StreamHeader
 from quaver.bitstream.record import FrameKind, FrameRecord
-from quaver.codec.frame_coder import State, code_intra, code_residual, code_vectors, predict
+from quaver.codec.frame_coder import State, code_inter, code_intra, code_vectors, predict
+from quaver.codec.networks import Engine, prepare
 from quaver.codec.symbol_coder import SymbolReader
 from quaver.errors import MediaError, StreamError
 from quaver.media.frame import Frame, VideoFormat
@@ -18,18 +19,17 @@ from quaver.runtime.model import PROFILE, IntegerModel, find_model
 from quaver.runtime.picture import crop, padded_size
 
 
-def decode_record(record: FrameRecord, model: IntegerModel, past: State | None, shape: tuple[int, int]) -> State:
+def decode_record(record: FrameRecord, engine: Engine, past: State | None, shape: tuple[int, int]) -> State:
     """One frame; `shape` is (h8, w8). Raises StreamError where the record is not what an encoder writes or
     the picture is not the encoder's."""
-    coder = SymbolReader(model, record.payload)
+    coder = SymbolReader(engine.model, record.payload)
     if record.kind == FrameKind.INTRA:
-        state = code_intra(coder, None, shape, record.quality)
+        state = code_intra(coder, engine, None, shape, record.quality)
     elif past is None:
         raise StreamError("an inter frame comes before any intra frame")
     else:
         vectors = code_vectors(coder, None, past)
-        picture, levels = code_residual(coder, None, predict(past, vectors), past, record.quality)
-        state = State(picture, vectors, levels)
+        state = code_inter(coder, engine, None, predict(past, vectors), vectors, past, record.quality)
     coder.finish()
     if state.picture.checksum() != record.checksum:
         raise StreamError("the decoded picture's checksum differs: the frame is damaged")
@@ -39,10 +39,17 @@ def decode_record(record: FrameRecord, model: IntegerModel, past: State | None, 
 class Decoder:
     """Reads a Quaver stream; iterating gives its frames. A context manager.
 
-    ``source``: a path or a binary file. ``model``: by default the one the stream names.
+    ``source``: a path or a binary file. ``model``: by default the one the stream names. ``executor``: "onnx",
+    "onnx-f32" or "reference"; by default the first that passes its self-test here.
     """
 
-    def __init__(self, source: str | PathLike[str] | BinaryIO, model: IntegerModel | None = None) -> None:
+    def __init__(
+        self,
+        source: str | PathLike[str] | BinaryIO,
+        model: IntegerModel | None = None,
+        executor: str | None = None,
+        threads: int = 1,
+    ) -> None:
         self._path = fspath(source) if isinstance(source, (str, PathLike)) else None
         self._file = _open(self._path) if self._path is not None else source
         try:
@@ -59,6 +66,7 @@ class Decoder:
                     f" {self.model.hash.hex()[:16]} ({self.model.name})",
                     self._path,
                 )
+            self._engine = prepare(self.model, executor, threads)
         except BaseException:
             self.close()
             raise
@@ -73,7 +81,7 @@ class Decoder:
         height, width = padded_size(self.format)
         for number, record in enumerate(self._reader):
             try:
-                past = decode_record(record, self.model, past, (height // 8, width // 8))
+                past = decode_record(record, self._engine, past, (height // 8, width // 8))
             except StreamError as error:
                 raise StreamError(f"frame {number}: {error.reason}", self._path, error.offset) from error
             yield crop(past.picture, self.format, record.pts)

@@ -13,39 +13,22 @@ from numpy.typing import NDArray
 from quaver.bitstream.container import StreamWriter
 from quaver.bitstream.header import StreamHeader
 from quaver.bitstream.record import FrameKind, FrameRecord
-from quaver.codec.coefficients import PLANES, Levels, choose_levels
-from quaver.codec.frame_coder import (
-    Chosen,
-    State,
-    channel_steps,
-    code_intra,
-    code_residual,
-    code_vectors,
-    grey,
-    predict,
-    without_dc,
-)
+from quaver.codec import decisions
+from quaver.codec.coefficients import DC_CHANNELS
+from quaver.codec.frame_coder import Chosen, State, code_inter, code_intra, code_vectors, grey, predict
 from quaver.codec.motion_search import search_motion
+from quaver.codec.networks import Engine, FrameNetworks, prepare
 from quaver.codec.symbol_coder import Symbols, SymbolWriter
 from quaver.errors import MediaError, UsageError
 from quaver.media.frame import Frame, VideoFormat
-from quaver.runtime import transform
+from quaver.runtime import network_inputs
 from quaver.runtime.model import PROFILE, QUALITIES, IntegerModel, load_model
 from quaver.runtime.picture import Picture, pad
 from quaver.runtime.transform import Planes
 
 DEFAULT_MODEL, DEFAULT_QUALITY, DEFAULT_GOP = "skeleton", 32, 32
 
-# Share of a step below which a coefficient is rounded towards zero; Laplacian sources gain rate from it.
-_ROUNDING = {FrameKind.INTRA: 0.40, FrameKind.INTER: 0.30}
-_MOTION_BIT = 2.5  # squared error that one motion bit must save, times lambda
-_AREA_BITS = 2.0  # what coding an area costs beside its coefficients: the levels
 _CUT = 0.6  # prediction error over the picture's own detail, above which a frame is coded alone
-
-
-def lagrangian(quality: int) -> float:
-    """lambda of J = R + lambda * D: bits per luma sample that one unit of squared error is worth."""
-    return float(0.001 * 300 ** (quality / (QUALITIES - 1)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,57 +41,57 @@ class CodedFrame:
 
 
 def encode_picture(
-    picture: Picture, past: State | None, model: IntegerModel, quality: int, scene_cuts: bool = True
+    picture: Picture, past: State | None, engine: Engine, quality: int, scene_cuts: bool = True
 ) -> CodedFrame:
     """Code one picture, from `past` unless that is None or shows another scene."""
     if past is not None:
-        vectors = search_motion(picture.y, past.picture.y, past.vectors, _MOTION_BIT / lagrangian(quality))
+        vectors = search_motion(picture.y, past.picture.y, past.vectors, decisions.motion_bit_cost(quality))
         prediction = predict(past, vectors)
         if not (scene_cuts and _is_cut(picture, prediction)):
-            writer = SymbolWriter(model)
+            writer = SymbolWriter(engine.model)
             code_vectors(writer, vectors, past)
-            chosen = _choose(picture, prediction, model, quality, FrameKind.INTER)
-            decoded, levels = code_residual(writer, chosen, prediction, past, quality)
-            return CodedFrame(FrameKind.INTER, writer.finish(), State(decoded, vectors, levels))
-    writer = SymbolWriter(model)
-    chosen = _choose(picture, grey(picture.blocks), model, quality, FrameKind.INTRA)
-    state = code_intra(writer, chosen, picture.blocks, quality)
+            chosen = _choose(picture, prediction, engine, quality, FrameKind.INTER)
+            state = code_inter(writer, engine, chosen, prediction, vectors, past, quality)
+            return CodedFrame(FrameKind.INTER, writer.finish(), state)
+    writer = SymbolWriter(engine.model)
+    chosen = _choose(picture, grey(picture.blocks), engine, quality, FrameKind.INTRA)
+    state = code_intra(writer, engine, chosen, picture.blocks, quality)
     return CodedFrame(FrameKind.INTRA, writer.finish(), state)
 
 
-def _choose(picture: Picture, prediction: Planes, model: IntegerModel, quality: int, kind: FrameKind) -> Chosen:
-    """Quantize the prediction error; areas that are cheaper left alone become zero."""
-    samples = tuple(plane.astype(np.int32) << 4 for plane in (picture.y, picture.u, picture.v))
-    y, u, v = (s - p for s, p in zip(samples, prediction, strict=True))
-    scaled = transform.forward((y, u, v)) / channel_steps(model, quality).astype(np.float32)
-    rounding = np.float32(_ROUNDING[kind])
-    symbols = (np.sign(scaled) * np.floor(np.abs(scaled) + rounding)).astype(np.int32)
-    if kind == FrameKind.INTRA:
-        levels, _ = choose_levels(without_dc(symbols), model.intra_levels, model)
-        return Chosen(symbols, levels)
-    levels, bits = choose_levels(symbols, model.inter_levels, model)
-    return _drop_areas(scaled, symbols, levels, bits, channel_steps(model, quality), lagrangian(quality))
+def _choose(picture: Picture, prediction: Planes, engine: Engine, quality: int, kind: FrameKind) -> Chosen:
+    """Latents of the prediction error, where they are coded, and how they are rounded once the means are known."""
+    model = engine.model
+    scaled = decisions.analyse(picture, prediction, model, quality)
+    dc = np.rint(scaled[DC_CHANNELS]).astype(np.int32) if kind == FrameKind.INTRA else None
+    networks = engine.networks[kind]
+    if networks is not None:
+        scaled = scaled + _encoder_correction(picture, prediction, dc, networks, model, quality)
+    levels = decisions.choose_activity(scaled, model, quality, kind)
+    return Chosen(levels, lambda means: decisions.quantize(scaled, means, levels, kind), dc)
 
 
-def _drop_areas(
-    scaled: NDArray[np.floating],
-    symbols: Symbols,
-    levels: Levels,
-    bits: NDArray[np.float32],
-    steps: NDArray[np.int32],
-    lmbda: float,
-) -> Chosen:
-    """Zero the areas whose coefficients cost more than they save: bits > lambda * squared error saved,
-    luma weighing 6/8 and chroma, with a quarter of the samples, 1/8 * 4."""
-    saved = (scaled**2 - (scaled - symbols) ** 2) * (steps.astype(np.float32) / 16) ** 2
-    symbols, levels = symbols.copy(), levels.copy()
-    _, rows, columns = symbols.shape
-    for plane, (channels, weight) in enumerate(zip(PLANES, (0.75, 0.5), strict=True)):
-        areas = saved[channels].reshape(-1, rows // 2, 2, columns // 2, 2).sum((0, 2, 4))
-        useless = bits[plane] + _AREA_BITS > lmbda * weight * areas
-        levels[plane][useless] = 0
-        symbols[channels][:, useless.repeat(2, 0).repeat(2, 1)] = 0
-    return Chosen(symbols, levels)
+def _encoder_correction(
+    picture: Picture,
+    prediction: Planes,
+    dc: Symbols | None,
+    networks: FrameNetworks,
+    model: IntegerModel,
+    quality: int,
+) -> NDArray[np.float32]:
+    """What the contextual encoder adds to the latents, in steps."""
+    steps = model.channel_steps(quality)
+    y, u, v = (plane.astype(np.int32) << 4 for plane in (picture.y, picture.u, picture.v))
+    seen = prediction if dc is None else network_inputs.smooth_from_dc(dc, steps[DC_CHANNELS, 0, 0])
+    known = [
+        network_inputs.coefficient_planes((y, u, v), steps),
+        network_inputs.coefficient_planes(seen, steps),
+        network_inputs.quality_plane(quality, picture.blocks),
+    ]
+    correction = (networks.encode(np.concatenate(known)).astype(np.float32) - 128) / np.float32(64)
+    if dc is not None:
+        correction[DC_CHANNELS] = 0
+    return correction
 
 
 def _is_cut(picture: Picture, prediction: Planes) -> bool:
@@ -136,12 +119,15 @@ class Encoder:
         gop: int = DEFAULT_GOP,
         model: IntegerModel | str = DEFAULT_MODEL,
         scene_cuts: bool = True,
+        executor: str | None = None,
+        threads: int = 1,
     ) -> None:
         if not 0 <= quality < QUALITIES:
             raise UsageError(f"quality {quality} is out of range: 0 to {QUALITIES - 1} are legal")
         if not 1 <= gop < 1 << 31:
             raise UsageError(f"a group of {gop} pictures is out of range: at least 1 is legal")
         self.model = load_model(model) if isinstance(model, str) else model
+        self._engine = prepare(self.model, executor, threads, encoding=True)
         self.format, self.quality, self.gop, self.scene_cuts = format, quality, gop, scene_cuts
         self._path = Path(fspath(target)) if isinstance(target, (str, PathLike)) else None
         self._file = _create(self._path) if self._path is not None else target
@@ -158,7 +144,7 @@ class Encoder:
                 f" {self.format.width}x{self.format.height}"
             )
         past = None if self._since_intra >= self.gop else self._state
-        coded = encode_picture(pad(frame), past, self.model, self.quality, self.scene_cuts)
+        coded = encode_picture(pad(frame), past, self._engine, self.quality, self.scene_cuts)
         self._since_intra = 1 if coded.kind == FrameKind.INTRA else self._since_intra + 1
         self._state = coded.state
         record = FrameRecord(coded.kind, self.quality, frame.pts, coded.state.picture.checksum(), coded.payload)

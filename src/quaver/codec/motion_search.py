@@ -53,9 +53,7 @@ def search_motion(
 class _Search:
     """The pictures and costs that stay the same through one search."""
 
-    def __init__(
-        self, current: Plane, reference: Plane, previous: NDArray[np.int16] | None, bit_cost: float
-    ) -> None:
+    def __init__(self, current: Plane, reference: Plane, previous: NDArray[np.int16] | None, bit_cost: float) -> None:
         height, width = current.shape
         self.shape = height // 8, width // 8
         self.blocks = _as_blocks(current).astype(np.int16)
@@ -96,9 +94,7 @@ class _Search:
         padded = np.pad(best, ((1, 1), (1, 1), (0, 0)), mode="edge")
         height, width = self.shape
         for down, right in _SQUARE[:4]:
-            best, cost = self.improve(
-                best, cost, padded[1 + down : 1 + down + height, 1 + right : 1 + right + width]
-            )
+            best, cost = self.improve(best, cost, padded[1 + down : 1 + down + height, 1 + right : 1 + right + width])
         return self.improve(best, cost, _median(best))
 
     def merge(self, best: Vectors) -> Vectors:

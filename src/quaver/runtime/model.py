@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -21,12 +21,20 @@ from numpy.typing import NDArray
 
 from quaver.bitstream.tables import TableSet
 from quaver.errors import ModelError
+from quaver.runtime.graph import IntegerGraph
 from quaver.runtime.transform import CHANNELS
 
 QUALITIES = 64
 PROFILE = 1
 LEVELS_LIMIT = 32
 _PREFIX = "tables."
+_PORTS = {
+    "entropy": (("known",), ("features", "index", "mean")),
+    "decoder": (("latents", "features"), ("correction",)),
+    "loop": (("samples",), ("correction",)),
+    "encoder": (("known",), ("correction",)),
+}
+GRAPHS = {f"{kind}.{name}": ports for kind in ("intra", "inter") for name, ports in _PORTS.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +42,8 @@ class IntegerModel:
     """Step sizes, frequency tables and level tables of one codec.
 
     steps: int32 (64, 2), quantization step of luma and chroma coefficients per quality, 4 fractional bits.
+    graphs: the networks by name, such as "inter.entropy" (docs/format/arithmetic.md lists them); none in a model
+    that is the skeleton alone.
     intra_levels, inter_levels: uint8 (levels, 96), frequency table of each coefficient at each activity level;
     level 0 is all zero. tables: the frequency tables; the last one is uniform and numbers the others.
     """
@@ -43,6 +53,7 @@ class IntegerModel:
     intra_levels: NDArray[np.uint8]
     inter_levels: NDArray[np.uint8]
     tables: TableSet
+    graphs: Mapping[str, IntegerGraph] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.steps.shape != (QUALITIES, 2) or self.steps.min() < 1 or self.steps.max() > 1 << 14:
@@ -54,9 +65,20 @@ class IntegerModel:
                 raise ModelError(
                     f"model {self.name!r}: {label}_levels name a table that is not there, or level 0 is not zero"
                 )
+        if self.graphs and set(self.graphs) != set(GRAPHS):
+            raise ModelError(f"model {self.name!r}: networks {', '.join(sorted(self.graphs))} are not a full set")
+        for key, graph in self.graphs.items():
+            ports = tuple(port.name for port in graph.inputs), tuple(port.name for port in graph.outputs)
+            if ports != GRAPHS[key] or any(port.zero_point != 128 for port in graph.inputs + graph.outputs):
+                raise ModelError(f"model {self.name!r}: network {key!r} has other ports than {GRAPHS[key]}")
         supports = self.tables.supports
         if len(supports) < 3 or 2 * supports[self.selector] + 1 < self.selector:
             raise ModelError(f"model {self.name!r}: the last table cannot number the {self.selector} others")
+
+    def channel_steps(self, quality: int) -> NDArray[np.int32]:
+        """(96, 1, 1) quantization steps, 4 fractional bits."""
+        luma, chroma = self.steps[quality]
+        return np.array([luma] * 64 + [chroma] * 32, np.int32)[:, None, None]
 
     @property
     def selector(self) -> int:
@@ -70,7 +92,10 @@ class IntegerModel:
             "intra_levels": self.intra_levels,
             "inter_levels": self.inter_levels,
         }
-        return own | {_PREFIX + key: value for key, value in self.tables.to_arrays().items()}
+        own |= {_PREFIX + key: value for key, value in self.tables.to_arrays().items()}
+        for name, graph in self.graphs.items():
+            own |= {f"{name}/{key}": value for key, value in graph.to_arrays()[1].items()}
+        return own
 
     @cached_property
     def hash(self) -> bytes:
@@ -94,14 +119,13 @@ class IntegerModel:
             bits = 24 - np.log2(frequencies.astype(np.float64))
             support = int(self.tables.supports[number])
             escape = bits[-1] + 2 * np.log2(np.maximum(1, magnitudes - support)) + 4
-            lengths[number] = np.where(
-                magnitudes <= support, bits[support + np.minimum(magnitudes, support)], escape
-            )
+            lengths[number] = np.where(magnitudes <= support, bits[support + np.minimum(magnitudes, support)], escape)
         return lengths
 
 
 def _description(model: IntegerModel) -> bytes:
-    return json.dumps({"format": 1, "name": model.name, "profile": PROFILE}, sort_keys=True).encode()
+    graphs = {name: graph.to_arrays()[0] for name, graph in model.graphs.items()}
+    return json.dumps({"format": 1, "name": model.name, "profile": PROFILE, "graphs": graphs}, sort_keys=True).encode()
 
 
 def save_model(model: IntegerModel, path: Path) -> None:
@@ -133,12 +157,12 @@ def read_model(path: Path) -> IntegerModel:
     try:
         if not isinstance(description, dict) or description.get("profile") != PROFILE:
             raise ModelError(f"not a Quaver model of profile {PROFILE}")
-        return _assemble(str(description.get("name")), arrays)
+        return _assemble(str(description.get("name")), description.get("graphs", {}), arrays)
     except (ModelError, KeyError) as error:
         raise ModelError(f"{path}: {error}") from error
 
 
-def _assemble(name: str, arrays: Mapping[str, NDArray[Any]]) -> IntegerModel:
+def _assemble(name: str, graphs: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> IntegerModel:
     tables = {key.removeprefix(_PREFIX): value for key, value in arrays.items() if key.startswith(_PREFIX)}
     return IntegerModel(
         name,
@@ -146,7 +170,12 @@ def _assemble(name: str, arrays: Mapping[str, NDArray[Any]]) -> IntegerModel:
         _typed(arrays, "intra_levels", np.dtype(np.uint8)),
         _typed(arrays, "inter_levels", np.dtype(np.uint8)),
         TableSet.from_arrays(tables),
+        {key: IntegerGraph.from_arrays(graph, _under(f"{key}/", arrays)) for key, graph in sorted(graphs.items())},
     )
+
+
+def _under(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
 
 
 def _typed(arrays: Mapping[str, NDArray[Any]], key: str, dtype: np.dtype[Any]) -> NDArray[Any]:

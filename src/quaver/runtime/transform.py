@@ -23,10 +23,7 @@ Planes = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]
 def dct_matrix(size: int) -> NDArray[np.float64]:
     """(size**2, size**2) integers as float64; row = coefficient (v, u), column = sample (y, x)."""
     one = [
-        [
-            math.sqrt((1 if k == 0 else 2) / size) * math.cos(math.pi * (2 * n + 1) * k / (2 * size))
-            for n in range(size)
-        ]
+        [math.sqrt((1 if k == 0 else 2) / size) * math.cos(math.pi * (2 * n + 1) * k / (2 * size)) for n in range(size)]
         for k in range(size)
     ]
     return np.rint(4096 * np.kron(np.array(one), np.array(one)))

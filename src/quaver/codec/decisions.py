@@ -1,0 +1,78 @@
+"""What the encoder decides about a frame's coefficients: where anything is coded at all, and which integers.
+
+Training makes the same decisions with the same functions.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quaver.bitstream.record import FrameKind
+from quaver.codec.coefficients import DC_CHANNELS, PLANES, Levels, choose_levels, without_dc
+from quaver.codec.symbol_coder import Symbols
+from quaver.runtime import transform
+from quaver.runtime.model import QUALITIES, IntegerModel
+from quaver.runtime.picture import Picture
+from quaver.runtime.transform import Planes
+
+Scaled = NDArray[np.float32]  # (96, h8, w8) coefficients in quantization steps
+
+# Share of a step below which a coefficient is rounded towards zero; Laplacian sources gain rate from it.
+ROUNDING = {FrameKind.INTRA: 0.40, FrameKind.INTER: 0.25}
+MOTION_BIT = 2.5  # squared error that one motion bit must save, times lambda
+AREA_BITS = 2.0  # what coding an area costs beside its coefficients: the levels
+
+
+def lagrangian(quality: int) -> float:
+    """lambda of J = R + lambda * D: bits per luma sample that one unit of squared error is worth."""
+    return float(0.001 * 300 ** (quality / (QUALITIES - 1)))
+
+
+def motion_bit_cost(quality: int) -> float:
+    """The squared error of a block that one bit of motion must save."""
+    return MOTION_BIT / lagrangian(quality)
+
+
+def analyse(picture: Picture, prediction: Planes, model: IntegerModel, quality: int) -> Scaled:
+    """The prediction error's coefficients in steps."""
+    samples = (plane.astype(np.int32) << 4 for plane in (picture.y, picture.u, picture.v))
+    y, u, v = (s - p for s, p in zip(samples, prediction, strict=True))
+    return (transform.forward((y, u, v)) / model.channel_steps(quality)).astype(np.float32)
+
+
+def quantize(scaled: Scaled, means: NDArray[np.float32] | float, levels: Levels, kind: FrameKind) -> Symbols:
+    """Symbols around `means` (in steps) with a dead zone; zero in areas of level 0, except intra DC."""
+    distance = scaled - np.float32(means) if isinstance(means, float) else scaled - means
+    symbols = (np.sign(distance) * np.floor(np.abs(distance) + np.float32(ROUNDING[kind]))).astype(np.int32)
+    for plane, channels in zip(levels, PLANES, strict=True):
+        symbols[channels] *= (plane > 0).repeat(2, 0).repeat(2, 1)
+    if kind == FrameKind.INTRA:
+        symbols[DC_CHANNELS] = np.rint(scaled[DC_CHANNELS]).astype(np.int32)
+    return np.clip(symbols, -32768, 32767)
+
+
+def choose_activity(scaled: Scaled, model: IntegerModel, quality: int, kind: FrameKind) -> Levels:
+    """The activity levels (2, h16, w16) with the least cost; in inter frames areas that are cheaper left alone
+    get level 0."""
+    everywhere = np.ones((2, scaled.shape[1] // 2, scaled.shape[2] // 2), np.int32)
+    symbols = quantize(scaled, 0.0, everywhere, kind)
+    if kind == FrameKind.INTRA:
+        return choose_levels(without_dc(symbols), model.intra_levels, model)[0]
+    levels, bits = choose_levels(symbols, model.inter_levels, model)
+    levels[_useless(scaled, symbols, bits, model.channel_steps(quality), lagrangian(quality))] = 0
+    return levels
+
+
+def _useless(
+    scaled: Scaled, symbols: Symbols, bits: NDArray[np.float32], steps: NDArray[np.int32], lmbda: float
+) -> NDArray[np.bool_]:
+    """Where coefficients cost more than they save: bits > lambda * squared error saved, luma weighing 6/8 and
+    chroma, with a quarter of the samples, 1/8 * 4."""
+    saved = (scaled**2 - (scaled - symbols) ** 2) * (steps.astype(np.float32) / 16) ** 2
+    _, rows, columns = symbols.shape
+    gains = [
+        weight * saved[channels].reshape(-1, rows // 2, 2, columns // 2, 2).sum((0, 2, 4))
+        for channels, weight in zip(PLANES, (0.75, 0.5), strict=True)
+    ]
+    return bits + AREA_BITS > lmbda * np.stack(gains)

@@ -1,0 +1,80 @@
+"""The model's networks, ready to run: what corrects the skeleton's entropy parameters, latents and samples.
+
+A model without networks is the skeleton itself: no corrections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quaver.bitstream.record import FrameKind
+from quaver.runtime.executors.protocol import Runner
+from quaver.runtime.executors.select import choose
+from quaver.runtime.model import IntegerModel
+
+Bytes = NDArray[np.uint8]  # (channels, h, w)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameNetworks:
+    """The networks of one frame type. All ports are u8 with zero-point 128."""
+
+    entropy_runner: Runner
+    decoder_runner: Runner
+    loop_runner: Runner
+    encoder_runner: Runner | None
+
+    def entropy(self, known: Bytes) -> tuple[Bytes, Bytes, Bytes]:
+        """Features (C, h8, w8), table index corrections and means (96, h8, w8)."""
+        out = self.entropy_runner.run({"known": known})
+        return out["features"], out["index"], out["mean"]
+
+    def decode(self, latents: Bytes, features: Bytes) -> Bytes:
+        """Corrections (96, h8, w8) of decoded latents."""
+        return self.decoder_runner.run({"latents": latents, "features": features})["correction"]
+
+    def loop(self, samples: Bytes) -> Bytes:
+        """Corrections (6, H/2, W/2) of samples."""
+        return self.loop_runner.run({"samples": samples})["correction"]
+
+    def encode(self, known: Bytes) -> Bytes:
+        """Corrections (96, h8, w8) of latents before quantization; mid-scale (none) without that network."""
+        if self.encoder_runner is None:
+            return np.full((96, *known.shape[1:]), 128, np.uint8)
+        return self.encoder_runner.run({"known": known})["correction"]
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A model and its prepared networks, per frame kind; None where the model has none."""
+
+    model: IntegerModel
+    networks: Mapping[FrameKind, FrameNetworks | None]
+    executor: str
+
+
+def prepare(model: IntegerModel, executor: str | None = None, threads: int = 1, encoding: bool = False) -> Engine:
+    """Choose an executor (by self-test unless named) and prepare the networks; `encoding` also prepares those
+    that only the encoder runs. ModelError where the executor's integers are wrong on this machine."""
+    if not model.graphs:
+        return Engine(model, {FrameKind.INTRA: None, FrameKind.INTER: None}, executor or "none")
+    chosen = choose(model.graphs, executor, threads)
+    runners = {
+        name: chosen.prepare(graph, threads)
+        for name, graph in model.graphs.items()
+        if encoding or not name.endswith(".encoder")
+    }
+
+    def of(kind: str) -> FrameNetworks:
+        return FrameNetworks(
+            runners[f"{kind}.entropy"],
+            runners[f"{kind}.decoder"],
+            runners[f"{kind}.loop"],
+            runners.get(f"{kind}.encoder"),
+        )
+
+    return Engine(model, {FrameKind.INTRA: of("intra"), FrameKind.INTER: of("inter")}, chosen.name)

@@ -1,0 +1,115 @@
+"""Networks to integer graphs: copies of the integers that training computed with."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import Tensor
+
+from quaver.lab.models.layers import Block, Conv, Site, Trunk
+from quaver.lab.models.networks import ContextualDecoder, ContextualEncoder, EntropyModel, LoopFilter
+from quaver.runtime import graph
+
+
+class Emitter:
+    """Collects the nodes of one graph in order; tensors are named by what makes them."""
+
+    def __init__(self) -> None:
+        self.nodes: list[graph.Node] = []
+
+    def conv(self, name: str, conv: Conv, source: Site, target: Site, x: str, y: str | None = None) -> str:
+        weight, bias, multiplier = (_array(t) for t in conv.integers(source, target))
+        y = y or name
+        self.nodes.append(
+            graph.Conv(
+                name=name,
+                input=x,
+                output=y,
+                weight=weight.astype(np.int8),
+                bias=bias.astype(np.int32),
+                multiplier=multiplier.astype(np.float32),
+                x_zero=source.zero,
+                y_zero=target.zero,
+                groups=conv.groups,
+            )
+        )
+        return y
+
+    def add(self, name: str, a: str, b: str) -> str:
+        self.nodes.append(graph.Add(a, b, name))
+        return name
+
+    def concat(self, name: str, inputs: tuple[str, ...]) -> str:
+        self.nodes.append(graph.Concat(inputs, name))
+        return name
+
+    def block(self, name: str, block: Block, stream: Site, x: str, y: str | None = None) -> str:
+        h = self.conv(f"{name}.enter", block.enter, stream, block.entered, x)
+        h = self.conv(f"{name}.mix", block.mix, block.entered, block.mixed, h)
+        h = self.conv(f"{name}.leave", block.leave, block.mixed, stream, h)
+        x = self.add(f"{name}.middle", x, h)
+        h = self.conv(f"{name}.widen", block.widen, stream, block.widened, x)
+        h = self.conv(f"{name}.narrow", block.narrow, block.widened, stream, h)
+        return self.add(y or f"{name}.out", x, h)
+
+    def trunk(self, name: str, trunk: Trunk, port: Site, x: str, y: str | None = None) -> str:
+        x = self.conv(f"{name}.enter", trunk.enter, port, port, x)
+        last = len(trunk.blocks) - 1
+        for number, block in enumerate(trunk.blocks):
+            assert isinstance(block, Block)
+            x = self.block(f"{name}.{number}", block, port, x, y if number == last else None)
+        return x
+
+    def graph(self, name: str, inputs: dict[str, int], outputs: dict[str, int]) -> graph.IntegerGraph:
+        return graph.IntegerGraph(
+            name=name,
+            inputs=tuple(graph.Port(port, channels, 128) for port, channels in inputs.items()),
+            outputs=tuple(graph.Port(port, channels, 128) for port, channels in outputs.items()),
+            nodes=tuple(self.nodes),
+        )
+
+
+def entropy_graph(name: str, net: EntropyModel) -> graph.IntegerGraph:
+    e = Emitter()
+    e.trunk("context", net.context, net.port, "known", "features")
+    x = e.trunk("trunk", net.trunk, net.port, "features")
+    e.conv("index", net.index, net.port, net.port, x)
+    e.conv("mean", net.mean, net.port, net.port, x)
+    outputs = {"features": _width(net.trunk), "index": _outputs(net.index), "mean": _outputs(net.mean)}
+    return e.graph(name, {"known": net.context.enter.weight.shape[1]}, outputs)
+
+
+def decoder_graph(name: str, net: ContextualDecoder) -> graph.IntegerGraph:
+    e = Emitter()
+    both = e.concat("both", ("latents", "features"))
+    x = e.trunk("trunk", net.trunk, net.port, both)
+    e.conv("correction", net.correction, net.port, net.port, x)
+    latents = _outputs(net.correction)
+    inputs = {"latents": latents, "features": net.trunk.enter.weight.shape[1] - latents}
+    return e.graph(name, inputs, {"correction": latents})
+
+
+def encoder_graph(name: str, net: ContextualEncoder) -> graph.IntegerGraph:
+    e = Emitter()
+    x = e.trunk("trunk", net.trunk, net.port, "known")
+    e.conv("correction", net.correction, net.port, net.port, x)
+    return e.graph(name, {"known": net.trunk.enter.weight.shape[1]}, {"correction": _outputs(net.correction)})
+
+
+def loop_graph(name: str, net: LoopFilter) -> graph.IntegerGraph:
+    e = Emitter()
+    x = e.conv("enter", net.enter, net.port, net.entered, "samples")
+    x = e.conv("middle", net.middle, net.entered, net.middled, x)
+    e.conv("correction", net.correction, net.middled, net.port, x)
+    return e.graph(name, {"samples": net.enter.weight.shape[1]}, {"correction": _outputs(net.correction)})
+
+
+def _width(trunk: Trunk) -> int:
+    return trunk.enter.weight.shape[0]
+
+
+def _outputs(conv: Conv) -> int:
+    return conv.weight.shape[0]
+
+
+def _array(values: Tensor) -> np.ndarray:
+    return values.detach().cpu().numpy()

@@ -1,0 +1,46 @@
+"""A trained codec to an IntegerModel."""
+
+from __future__ import annotations
+
+import torch
+
+from quaver.errors import UsageError
+from quaver.lab.lower import emit
+from quaver.lab.models.codec import Codec
+from quaver.lab.models.layers import Site
+from quaver.lab.models.weights import set_integer
+from quaver.lab.train.objective import Sequence, run_sequence
+from quaver.lab.train.recipes import Stage
+from quaver.runtime.graph import IntegerGraph
+from quaver.runtime.model import IntegerModel
+
+
+@torch.no_grad()
+def calibrate(codec: Codec, sequences: list[Sequence], stage: Stage) -> None:
+    """Set the scales inside the networks from the peaks that `sequences` reach, in floating point."""
+    set_integer(codec, False)
+    sites = [module for module in codec.modules() if isinstance(module, Site) and not module.fixed]
+    for site in sites:
+        site.observing = True
+        site.peak.zero_()
+    for sequence in sequences:
+        run_sequence(codec, sequence, stage)
+    for site in sites:
+        site.observing = False
+        if float(site.peak) > 0:
+            site.scale.copy_(site.peak.clamp(min=1e-3) / (255 - site.zero))
+
+
+def lower(codec: Codec, name: str) -> IntegerModel:
+    """The integer model: the skeleton's tables and one graph per network. Every accumulator's bound is proven;
+    ModelError names a layer where it does not hold."""
+    if codec.preset.activation != "relu":
+        raise UsageError(f"activation {codec.preset.activation!r} has no integer form yet; 'relu' has")
+    graphs: dict[str, IntegerGraph] = {}
+    for kind, nets in (("intra", codec.intra), ("inter", codec.inter)):
+        graphs[f"{kind}.entropy"] = emit.entropy_graph(f"{kind}.entropy", nets.entropy)
+        graphs[f"{kind}.decoder"] = emit.decoder_graph(f"{kind}.decoder", nets.decoder)
+        graphs[f"{kind}.loop"] = emit.loop_graph(f"{kind}.loop", nets.loop)
+        graphs[f"{kind}.encoder"] = emit.encoder_graph(f"{kind}.encoder", nets.encoder)
+    skeleton = codec.skeleton
+    return IntegerModel(name, skeleton.steps, skeleton.intra_levels, skeleton.inter_levels, skeleton.tables, graphs)

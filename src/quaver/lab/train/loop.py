@@ -1,0 +1,182 @@
+"""The training loop: stages, checkpoints, logs. Lightning Fabric runs it on whatever device there is."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from quaver.errors import ModelError
+from quaver.lab.data.batches import make_batch
+from quaver.lab.data.cache import ClipCache
+from quaver.lab.data.prefetch import Prefetcher
+from quaver.lab.models.codec import PRESETS, Codec
+from quaver.lab.models.weights import load_weights, save_weights, set_integer
+from quaver.lab.train.objective import Outcome, Sequence, run_sequence
+from quaver.lab.train.recipes import Recipe, Stage
+from quaver.runtime.model import IntegerModel
+
+_FIELDS = ("step", "stage", "loss", "cost", "rate", "distortion", "seconds", "frames_per_second", "validation")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One step's figures, for whoever shows them."""
+
+    step: int
+    steps: int
+    stage: str
+    outcome: Outcome
+    frames_per_second: float
+    validation: float | None
+
+
+def supports_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 natively."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def train(
+    recipe: Recipe,
+    cache: ClipCache,
+    skeleton: IntegerModel,
+    out: Path,
+    resume: bool = False,
+    start: Path | None = None,
+    save_every: int = 200,
+    validate_every: int = 500,
+    show: Callable[[Progress], None] = lambda _: None,
+) -> Codec:
+    """Train and return the EMA codec; `out` gets last.pt (to resume), weights.safetensors, ema.safetensors,
+    log.csv and TensorBoard events. `start`: weights to begin from."""
+    from lightning_fabric import Fabric
+    from torch.utils.tensorboard import SummaryWriter
+
+    fabric = Fabric(accelerator="auto", devices=1)
+    torch.manual_seed(recipe.seed)
+    codec = Codec(PRESETS[recipe.preset](), skeleton)
+    if start is not None:
+        load_weights(codec, start)
+    average = copy.deepcopy(codec)
+    optimizer = torch.optim.AdamW(codec.parameters(), lr=recipe.learning_rate, weight_decay=1e-4)
+    first = 0
+    out.mkdir(parents=True, exist_ok=True)
+    if resume and (out / "last.pt").exists():
+        first = _restore(out / "last.pt", recipe, codec, average, optimizer)
+    model, optimizer = fabric.setup(codec, optimizer, move_to_device=True)
+    model.mark_forward_method("code_intra")
+    model.mark_forward_method("code_inter")
+    (out / "recipe.json").write_text(recipe.to_json())
+    bfloat16 = supports_bfloat16()
+    held_out = _sequence(cache, recipe, recipe.stages[-1], -1)
+    writer = SummaryWriter(str(out / "events"))
+    with (
+        _log(out / "log.csv", first) as log,
+        Prefetcher(lambda step: _sequence(cache, recipe, recipe.stage_at(step), step), first, recipe.steps) as batches,
+    ):
+        rows = csv.writer(log)
+        for step, sequence in batches:
+            began = time.perf_counter()
+            stage = recipe.stage_at(step)
+            _select(codec, stage)
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.rate_at(step)
+            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16 and not stage.integer):
+                outcome = run_sequence(codec, sequence, stage)
+            optimizer.zero_grad(set_to_none=True)
+            fabric.backward(outcome.loss)
+            norm = torch.nn.utils.clip_grad_norm_(codec.parameters(), recipe.clip)
+            if bool(torch.isfinite(norm)):
+                optimizer.step()
+                _follow(average, codec, min(recipe.ema, (1 + step) / (10 + step)))
+            seconds = time.perf_counter() - began
+            last = step + 1 == recipe.steps
+            validation = None
+            if last or (step + 1) % validate_every == 0:
+                validation = _validate(average, held_out, stage, bfloat16)
+            count = sequence.y.shape[0] * sequence.y.shape[1]
+            figures = (float(outcome.loss.detach()), outcome.cost, outcome.rate, outcome.distortion, seconds)
+            rows.writerow([step, stage.name, *(f"{x:.5g}" for x in (*figures, count / seconds)), validation])
+            for name, value in zip(_FIELDS[2:6], figures, strict=False):
+                writer.add_scalar(name, value, step)
+            if last or (step + 1) % save_every == 0:
+                log.flush()
+                _save(out, recipe, codec, average, optimizer, step + 1)
+            show(Progress(step + 1, recipe.steps, stage.name, outcome, count / seconds, validation))
+    writer.close()
+    return average
+
+
+def _sequence(cache: ClipCache, recipe: Recipe, stage: Stage, step: int) -> Sequence:
+    """The batch of a step: a pure function of (seed, step)."""
+    batch = make_batch(cache, recipe.seed, step, stage.size, stage.batch, stage.frames)
+    y, u, v = (torch.from_numpy(plane) for plane in (batch.y, batch.u, batch.v))
+    return Sequence(y, u, v, torch.from_numpy(batch.quality).long())
+
+
+def _select(codec: Codec, stage: Stage) -> None:
+    """Train the stage's modules only, in its arithmetic."""
+    for name, parameter in codec.named_parameters():
+        parameter.requires_grad_(any(name.startswith(prefix + ".") for prefix in stage.trains))
+    set_integer(codec, stage.integer)
+
+
+@torch.no_grad()
+def _follow(average: Codec, codec: Codec, decay: float) -> None:
+    for slow, fast in zip(average.parameters(), codec.parameters(), strict=True):
+        slow.lerp_(fast, 1 - decay)
+    for kept, new in zip(average.buffers(), codec.buffers(), strict=True):
+        kept.copy_(new)
+
+
+@torch.no_grad()
+def _validate(codec: Codec, sequence: Sequence, stage: Stage, bfloat16: bool) -> float:
+    set_integer(codec, stage.integer)
+    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16 and not stage.integer):
+        return round(run_sequence(codec, sequence, stage).cost, 6)
+
+
+def _save(out: Path, recipe: Recipe, codec: Codec, average: Codec, optimizer: Any, step: int) -> None:
+    part = out / "last.pt.part"
+    torch.save(
+        {
+            "step": step,
+            "recipe": recipe.to_json(),
+            "codec": codec.state_dict(),
+            "average": average.state_dict(),
+            "optimizer": optimizer.state_dict(),
+        },
+        part,
+    )
+    part.replace(out / "last.pt")
+    save_weights(codec, out / "weights.safetensors")
+    save_weights(average, out / "ema.safetensors")
+
+
+def _restore(path: Path, recipe: Recipe, codec: Codec, average: Codec, optimizer: Any) -> int:
+    saved = torch.load(path, weights_only=True)
+    if saved["recipe"] != recipe.to_json():
+        raise ModelError(f"{path}: was made by another recipe; resume with that one, or choose another folder")
+    codec.load_state_dict(saved["codec"])
+    average.load_state_dict(saved["average"])
+    optimizer.load_state_dict(saved["optimizer"])
+    return int(saved["step"])
+
+
+def _log(path: Path, first: int) -> Any:
+    """The CSV log; resuming drops rows of steps that are done again."""
+    rows = list(csv.reader(path.open())) if first and path.exists() else []
+    kept = [row for row in rows[1:] if row and int(row[0]) < first]
+    file = path.open("w", newline="", buffering=1)
+    csv.writer(file).writerows([_FIELDS, *kept])
+    return file

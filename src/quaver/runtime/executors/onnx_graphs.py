@@ -1,0 +1,130 @@
+"""Integer graphs as ONNX models: u8 kernels (`onnx`), or the same integers in float32 (`onnx-f32`).
+
+u8: QLinearConv with x_scale = y_scale = 1 and w_scale = multiplier, whose arithmetic is exactly the definition's;
+QLinearAdd with scales 1. float32: convolutions of integers whose sums stay below 2**24 and are therefore exact in
+any order, then Mul, Round (half to even), Clip.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quaver.runtime.graph import Add, Concat, Conv, IntegerGraph
+
+OPSET = 17
+
+
+class _Builder:
+    def __init__(self) -> None:
+        self.nodes: list[Any] = []
+        self.constants: dict[str, Any] = {}
+
+    def constant(self, name: str, value: NDArray[Any]) -> str:
+        from onnx import numpy_helper
+
+        self.constants.setdefault(name, numpy_helper.from_array(np.asarray(value, order="C"), name))
+        return name
+
+    def node(self, operation: str, inputs: list[str], output: str, domain: str = "", **attributes: Any) -> None:
+        from onnx import helper
+
+        self.nodes.append(helper.make_node(operation, inputs, [output], domain=domain, **attributes))
+
+    def shared(self, value: int | float, kind: type[Any]) -> str:
+        """A scalar constant."""
+        return self.constant(f"_{kind.__name__}_{value}", np.array(value, kind))
+
+
+def build(graph: IntegerGraph, float32: bool, every_tensor: bool = False) -> bytes:
+    """A serialized ONNX model with u8 ports (1, C, h, w); `every_tensor` makes each node's output a port."""
+    from onnx import TensorProto, helper
+
+    builder = _Builder()
+    names = _float_nodes(builder, graph) if float32 else _integer_nodes(builder, graph)
+    outputs = [(port.name, port.channels) for port in graph.outputs]
+    if every_tensor:
+        known = {name for name, _ in outputs}
+        outputs += [(node.output, 0) for node in graph.nodes if node.output not in known]
+    inputs = [
+        helper.make_tensor_value_info(port.name, TensorProto.UINT8, [1, port.channels, "h", "w"])
+        for port in graph.inputs
+    ]
+    results = [
+        helper.make_tensor_value_info(names[name], TensorProto.UINT8, [1, channels or "c_" + name, "h", "w"])
+        for name, channels in outputs
+    ]
+    body = helper.make_graph(builder.nodes, graph.name, inputs, results, list(builder.constants.values()))
+    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("com.microsoft", 1)]
+    model = helper.make_model(body, opset_imports=opsets, ir_version=8)
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def _integer_nodes(builder: _Builder, graph: IntegerGraph) -> dict[str, str]:
+    one = builder.shared(1.0, np.float32)
+    centre = builder.shared(128, np.uint8)
+    for node in graph.nodes:
+        if isinstance(node, Conv):
+            name = node.name
+            builder.node(
+                "QLinearConv",
+                [
+                    node.input,
+                    one,
+                    builder.shared(node.x_zero, np.uint8),
+                    builder.constant(f"{name}.weight", node.weight),
+                    builder.constant(f"{name}.multiplier", node.multiplier),
+                    builder.constant(f"{name}.zero", np.zeros(len(node.bias), np.int8)),
+                    one,
+                    builder.shared(node.y_zero, np.uint8),
+                    builder.constant(f"{name}.bias", node.bias),
+                ],
+                node.output,
+                kernel_shape=[node.kernel] * 2,
+                pads=[node.kernel // 2] * 4,
+                group=node.groups,
+            )
+        elif isinstance(node, Add):
+            operands = [node.a, one, centre, node.b, one, centre, one, centre]
+            builder.node("QLinearAdd", operands, node.output, "com.microsoft")
+        else:
+            builder.node("Concat", list(node.inputs), node.output, axis=1)
+    return {node.output: node.output for node in graph.nodes} | {p.name: p.name for p in graph.outputs}
+
+
+def _float_nodes(builder: _Builder, graph: IntegerGraph) -> dict[str, str]:
+    """Each tensor t is held as float32 codes `t:f`; `t` itself is its u8 cast."""
+    from onnx import TensorProto
+
+    low, high = builder.shared(0.0, np.float32), builder.shared(255.0, np.float32)
+    centre = builder.shared(128.0, np.float32)
+    for port in graph.inputs:
+        builder.node("Cast", [port.name], f"{port.name}:f", to=TensorProto.FLOAT)
+    for node in graph.nodes:
+        out = node.output
+        if isinstance(node, Conv):
+            # Centred first, so that zero padding is padding with the zero-point.
+            zero = builder.shared(float(node.x_zero), np.float32)
+            builder.node("Sub", [f"{node.input}:f", zero], f"{out}:centred")
+            weight = builder.constant(f"{node.name}.weight", node.weight.astype(np.float32))
+            bias = builder.constant(f"{node.name}.bias", node.bias.astype(np.float32))
+            shape = {"kernel_shape": [node.kernel] * 2, "pads": [node.kernel // 2] * 4, "group": node.groups}
+            builder.node("Conv", [f"{out}:centred", weight, bias], f"{out}:sums", **shape)
+            multiplier = builder.constant(f"{node.name}.multiplier", node.multiplier[None, :, None, None])
+            builder.node("Mul", [f"{out}:sums", multiplier], f"{out}:scaled")
+            builder.node("Round", [f"{out}:scaled"], f"{out}:rounded")
+            target = builder.shared(float(node.y_zero), np.float32)
+            builder.node("Add", [f"{out}:rounded", target], f"{out}:shifted")
+            builder.node("Clip", [f"{out}:shifted", low, high], f"{out}:f")
+        elif isinstance(node, Add):
+            builder.node("Add", [f"{node.a}:f", f"{node.b}:f"], f"{out}:total")
+            builder.node("Sub", [f"{out}:total", centre], f"{out}:shifted")
+            builder.node("Clip", [f"{out}:shifted", low, high], f"{out}:f")
+        else:
+            assert isinstance(node, Concat)
+            builder.node("Concat", [f"{name}:f" for name in node.inputs], f"{out}:f", axis=1)
+        builder.node("Cast", [f"{out}:f"], out, to=TensorProto.UINT8)
+    return {node.output: node.output for node in graph.nodes}

@@ -1,0 +1,100 @@
+"""Training in integer mode and the runtime compute the same bits, the encoder's decisions included."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+
+from quaver.codec.decoder import Decoder
+from quaver.codec.encoder import Encoder
+from quaver.lab.lower.model import calibrate, lower
+from quaver.lab.models.codec import Codec, Preset
+from quaver.lab.models.weights import set_integer
+from quaver.lab.train.objective import Sequence
+from quaver.lab.train.recipes import Stage
+from quaver.media.frame import Frame, VideoFormat
+from quaver.runtime.model import load_model, read_model, save_model
+
+FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25))
+
+
+def moving(frames: int, seed: int = 0) -> list[Frame]:
+    """A textured picture that slides, with a brighter square that goes its own way."""
+    rng = np.random.default_rng(seed)
+    wide = rng.integers(0, 256, (60, 90)).astype(np.float64)
+    for _ in range(3):
+        wide = (wide + np.roll(wide, 1, 0) + np.roll(wide, 1, 1) + np.roll(wide, -1, 0)) / 4
+    wide = np.clip((wide - wide.mean()) * 5 + 120, 0, 255).astype(np.uint8)
+    result = []
+    for t in range(frames):
+        y = wide[t % 8 : t % 8 + 48, t % 20 : t % 20 + 64].copy()
+        y[10 + t % 16 : 26 + t % 16, 20:36] = 200
+        u = (y[::2, ::2] // 2 + 60).astype(np.uint8)
+        result.append(Frame(y, u, 255 - u, t, FORMAT))
+    return result
+
+
+def sequence(frames: list[Frame], quality: int) -> Sequence:
+    planes = (torch.from_numpy(np.stack([getattr(f, name) for f in frames]))[None] for name in "yuv")
+    return Sequence(*planes, torch.tensor([quality]))
+
+
+@pytest.fixture(scope="module")
+def codec() -> Iterator[Codec]:
+    """A codec whose corrections are random, so that every path matters."""
+    torch.manual_seed(3)
+    codec = Codec(Preset(16, 1, 1, 1, 1, 8), load_model("skeleton"))
+    for name, parameter in codec.named_parameters():
+        if any(part in name for part in ("index", "mean", "correction")) and parameter.ndim == 4:
+            torch.nn.init.normal_(parameter, std=0.05)
+    stage = Stage("calibration", 1, 3, encoder=True)
+    calibrate(codec, [sequence(moving(3), 30)], stage)
+    yield codec
+
+
+@pytest.mark.parametrize("quality", [12, 40])
+def test_forward_pass_equals_the_runtime(codec: Codec, quality: int, tmp_path) -> None:
+    frames = moving(6, seed=quality)
+    save_model(lower(codec, "random"), tmp_path / "random.qvm")
+    model = read_model(tmp_path / "random.qvm")
+    stream = io.BytesIO()
+    encoder = Encoder(stream, FORMAT, quality, model=model, scene_cuts=False, executor="reference")
+    for frame in frames:
+        encoder.encode(frame)
+    encoder.close()
+    stream.seek(0)
+    decoded = list(Decoder(stream, model, executor="onnx"))
+
+    set_integer(codec, True)
+    codec.use_encoder = True
+    clip, state = sequence(frames, quality), None
+    with torch.no_grad():
+        for t in range(len(frames)):
+            if state is None:
+                state, _ = codec.code_intra(clip.frame(t), clip.quality)
+            else:
+                state, _ = codec.code_inter(clip.frame(t), state, clip.quality)
+            for plane, name in zip(state.picture, "yuv", strict=True):
+                np.testing.assert_array_equal(plane[0].numpy(), getattr(decoded[t], name), f"frame {t}, {name}")
+
+
+def test_untrained_corrections_change_nothing() -> None:
+    """A codec before training codes exactly what the skeleton codes."""
+    skeleton = load_model("skeleton")
+    model = lower(Codec(Preset(16, 1, 1, 1, 1, 8), skeleton), "untrained")
+    sizes = {}
+    for name, each in (("skeleton", skeleton), ("untrained", model)):
+        stream = io.BytesIO()
+        with Encoder(stream, FORMAT, 30, model=each) as encoder:
+            for frame in moving(4):
+                encoder.encode(frame)
+        sizes[name] = [
+            len(stream.getvalue()),
+            [f.y.tobytes() for f in Decoder(io.BytesIO(stream.getvalue()), each)],
+        ]
+    assert sizes["skeleton"] == sizes["untrained"]
