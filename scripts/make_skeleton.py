@@ -55,7 +55,7 @@ def main() -> None:
     if clips:
         from fit_levels import fit
 
-        model = fit(model, clips)
+        model = fit(model, [Path(clip) for clip in clips])
     save_model(model, out)
     print(f"{out}: {model.hash.hex()[:16]}, {out.stat().st_size} bytes")
 

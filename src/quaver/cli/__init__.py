@@ -1,1 +1,5 @@
-"""The `quaver` command."""
+"""The command line: one file per command."""
+
+from quaver.cli.app import main
+
+__all__ = ["main"]

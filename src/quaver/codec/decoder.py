@@ -75,6 +75,11 @@ class Decoder:
     def format(self) -> VideoFormat:
         return self.header.format
 
+    @property
+    def frame_count(self) -> int:
+        """How many frames the stream holds; needs a seekable file."""
+        return self._reader.index().frame_count
+
     def __iter__(self) -> Iterator[Frame]:
         """Frames from the current position, the start unless `seek` was called."""
         past: State | None = None

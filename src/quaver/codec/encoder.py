@@ -23,7 +23,7 @@ from quaver.errors import MediaError, UsageError
 from quaver.media.frame import Frame, VideoFormat
 from quaver.runtime import network_inputs
 from quaver.runtime.model import PROFILE, QUALITIES, IntegerModel, load_model
-from quaver.runtime.picture import Picture, pad
+from quaver.runtime.picture import Picture, crop, pad
 from quaver.runtime.transform import Planes
 
 DEFAULT_MODEL, DEFAULT_QUALITY, DEFAULT_GOP = "skeleton", 32, 32
@@ -132,7 +132,7 @@ class Encoder:
         self._path = Path(fspath(target)) if isinstance(target, (str, PathLike)) else None
         self._file = _create(self._path) if self._path is not None else target
         self._state: State | None = None
-        self._since_intra = 0
+        self._since_intra, self._pts = 0, 0
         header = StreamHeader(self.model.hash, PROFILE, format, gop)
         self._writer = StreamWriter(self._file, header)  # type: ignore[arg-type]
 
@@ -146,13 +146,20 @@ class Encoder:
         past = None if self._since_intra >= self.gop else self._state
         coded = encode_picture(pad(frame), past, self._engine, self.quality, self.scene_cuts)
         self._since_intra = 1 if coded.kind == FrameKind.INTRA else self._since_intra + 1
-        self._state = coded.state
+        self._state, self._pts = coded.state, frame.pts
         record = FrameRecord(coded.kind, self.quality, frame.pts, coded.state.picture.checksum(), coded.payload)
         try:
             self._writer.write(record)
         except OSError as error:
             raise MediaError(f"{self._path or 'output'}: cannot write: {error.strerror}") from error
         return record
+
+    @property
+    def reconstruction(self) -> Frame:
+        """The frame encoded last, as every decoder will show it."""
+        if self._state is None:
+            raise UsageError("no frame has been encoded yet")
+        return crop(self._state.picture, self.format, self._pts)
 
     def close(self) -> None:
         """Finish the stream: its index, and its name."""
@@ -186,6 +193,8 @@ def _partial(path: Path) -> Path:
 
 
 def _create(path: Path) -> BinaryIO:
+    if path.exists() and not path.is_file():
+        raise MediaError(f"{path}: cannot write: this is not a regular file")
     try:
         return _partial(path).open("wb")
     except OSError as error:

@@ -149,15 +149,11 @@ _CONV_FIELDS = ("name", "input", "output", "x_zero", "y_zero", "groups")
 
 def _node(entry: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Node:
     if entry["op"] == "conv":
-        parts = [arrays[f"{entry['name']}.{part}"] for part in ("weight", "bias", "multiplier")]
+        name = str(entry["name"])
+        weight, bias, multiplier = (arrays[f"{name}.{part}"] for part in ("weight", "bias", "multiplier"))
+        zeros = int(entry["x_zero"]), int(entry["y_zero"])
         return Conv(
-            str(entry["name"]),
-            str(entry["input"]),
-            str(entry["output"]),
-            *parts,
-            x_zero=int(entry["x_zero"]),
-            y_zero=int(entry["y_zero"]),
-            groups=int(entry["groups"]),
+            name, str(entry["input"]), str(entry["output"]), weight, bias, multiplier, *zeros, int(entry["groups"])
         )
     if entry["op"] == "add":
         return Add(str(entry["a"]), str(entry["b"]), str(entry["output"]))

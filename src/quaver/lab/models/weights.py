@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from quaver.errors import ModelError
-from quaver.lab.models.codec import Codec
+from quaver.lab.models.codec import Codec, Preset
 from quaver.lab.models.layers import Conv
 
 
@@ -28,6 +28,17 @@ def save_weights(codec: Codec, path: Path) -> None:
     state: dict[str, Tensor] = {key: value.contiguous() for key, value in codec.state_dict().items()}
     save_file(state, part, metadata={"preset": preset, "skeleton": codec.skeleton.hash.hex()})
     part.replace(path)
+
+
+def read_preset(path: Path) -> Preset:
+    """The widths and depths that a weights file was trained with."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "np") as file:
+            return Preset(**json.loads((file.metadata() or {})["preset"]))
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise ModelError(f"{path}: not weights of a Quaver codec") from error
 
 
 def load_weights(codec: Codec, path: Path) -> None:

@@ -78,11 +78,17 @@ def train(
     model.mark_forward_method("code_inter")
     (out / "recipe.json").write_text(recipe.to_json())
     bfloat16 = supports_bfloat16()
-    held_out = _sequence(cache, recipe, recipe.stages[-1], -1)
+    held_out = sequence_at(cache, recipe.seed, recipe.stages[-1], -1)
     writer = SummaryWriter(str(out / "events"))
+
+    def batch_at(step: int) -> Sequence:
+        return sequence_at(cache, recipe.seed, recipe.stage_at(step), step)
+
     with (
         _log(out / "log.csv", first) as log,
-        Prefetcher(lambda step: _sequence(cache, recipe, recipe.stage_at(step), step), first, recipe.steps) as batches,
+        Prefetcher(
+            lambda step: sequence_at(cache, recipe.seed, recipe.stage_at(step), step), first, recipe.steps
+        ) as batches,
     ):
         rows = csv.writer(log)
         for step, sequence in batches:
@@ -117,9 +123,9 @@ def train(
     return average
 
 
-def _sequence(cache: ClipCache, recipe: Recipe, stage: Stage, step: int) -> Sequence:
+def sequence_at(cache: ClipCache, seed: int, stage: Stage, step: int) -> Sequence:
     """The batch of a step: a pure function of (seed, step)."""
-    batch = make_batch(cache, recipe.seed, step, stage.size, stage.batch, stage.frames)
+    batch = make_batch(cache, seed, step, stage.size, stage.batch, stage.frames)
     y, u, v = (torch.from_numpy(plane) for plane in (batch.y, batch.u, batch.v))
     return Sequence(y, u, v, torch.from_numpy(batch.quality).long())
 

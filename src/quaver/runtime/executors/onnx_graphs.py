@@ -111,8 +111,14 @@ def _float_nodes(builder: _Builder, graph: IntegerGraph) -> dict[str, str]:
             builder.node("Sub", [f"{node.input}:f", zero], f"{out}:centred")
             weight = builder.constant(f"{node.name}.weight", node.weight.astype(np.float32))
             bias = builder.constant(f"{node.name}.bias", node.bias.astype(np.float32))
-            shape = {"kernel_shape": [node.kernel] * 2, "pads": [node.kernel // 2] * 4, "group": node.groups}
-            builder.node("Conv", [f"{out}:centred", weight, bias], f"{out}:sums", **shape)
+            builder.node(
+                "Conv",
+                [f"{out}:centred", weight, bias],
+                f"{out}:sums",
+                kernel_shape=[node.kernel] * 2,
+                pads=[node.kernel // 2] * 4,
+                group=node.groups,
+            )
             multiplier = builder.constant(f"{node.name}.multiplier", node.multiplier[None, :, None, None])
             builder.node("Mul", [f"{out}:sums", multiplier], f"{out}:scaled")
             builder.node("Round", [f"{out}:scaled"], f"{out}:rounded")

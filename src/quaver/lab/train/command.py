@@ -1,0 +1,32 @@
+"""Training from a folder: the clip cache, then the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from quaver.lab.data.cache import build_cache
+from quaver.lab.train.loop import Progress, train
+from quaver.lab.train.recipes import Recipe
+from quaver.runtime.model import load_model
+
+
+def train_folder(
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    resume: bool,
+    start: Path | None,
+    exclude: Sequence[str],
+    cache: Path | None,
+    skeleton: str,
+    threads: int,
+    show: Callable[[Progress], None],
+) -> None:
+    """Decode `data` once into a cache, then train."""
+    if threads:
+        torch.set_num_threads(threads)
+    clips = build_cache(data, cache or out / "cache", exclude)
+    train(recipe, clips, load_model(skeleton), out, resume, start, show=show)
