@@ -16,7 +16,7 @@ from quaver.errors import QuaverError
 FAILED, CRASHED, INTERRUPTED = 2, 70, 130
 
 # What the extra "lab" installs; a command that misses one of these says so.
-_LAB = {"torch", "lightning_fabric", "tensorboard", "scipy", "polars", "plotly", "bjontegaard"}
+_LAB = {"torch", "lightning_fabric", "tensorboard", "scipy", "polars", "plotly", "matplotlib", "bjontegaard"}
 
 # Newer typer carries its own click, so the class is not importable under one name.
 _ClickError: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")

@@ -16,16 +16,13 @@ from quaver.codec.encoder import DEFAULT_GOP, DEFAULT_MODEL, DEFAULT_QUALITY, En
 from quaver.errors import UsageError
 from quaver.evaluate.metrics import Quality, compare, mean_quality
 from quaver.media.frame import VideoFormat
-from quaver.runtime.model import QUALITIES
 
 
 def encode(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A video that FFmpeg reads.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="The stream to write, usually .qvr.")],
-    quality: Annotated[
-        int, typer.Option("--quality", "-q", min=0, max=QUALITIES - 1, help="Larger is better.")
-    ] = DEFAULT_QUALITY,
-    gop: Annotated[int, typer.Option(min=1, help="Frames from one intra frame to the next.")] = DEFAULT_GOP,
+    quality: Annotated[int, typer.Option("--quality", "-q", help="0 to 63; larger is better.")] = DEFAULT_QUALITY,
+    gop: Annotated[int, typer.Option(help="Frames from one intra frame to the next.")] = DEFAULT_GOP,
     frames: Annotated[str | None, typer.Option(help="Only frames A:B, numbered from 0, B excluded.")] = None,
     model: Annotated[str, typer.Option(help="A model by name, or a .qvm file.")] = DEFAULT_MODEL,
     scenecut: Annotated[bool, typer.Option("--scenecut/--no-scenecut", help="Intra frames at scene cuts.")] = True,
@@ -97,7 +94,7 @@ def _sentence(summary: dict[str, Any]) -> str:
     text = (
         "{file}: {frames} frames ({intra_frames} intra), {bytes:,} bytes, {bits_per_pixel:.4f} bpp,"
         " {kilobits_per_second} kbit/s, {seconds:.1f} s ({frames_per_second} fps)"
-    ).format(**summary)
-    return text + (
-        ", PSNR {psnr_y:.2f} dB luma, {psnr_611:.2f} dB 6:1:1".format(**summary) if "psnr_y" in summary else ""
     )
+    if "psnr_y" in summary:
+        text += ", PSNR {psnr_y:.2f} dB luma, {psnr_611:.2f} dB 6:1:1"
+    return text.format(**summary)

@@ -24,14 +24,8 @@ def info(
     if as_json:
         print(json.dumps(facts))
         return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(show_header=False, box=None)
     for key, value in facts.items():
-        table.add_row(Text(key.replace("_", " "), "dim"), Text(_shown(value)))
-    Console().print(table)
+        print(f"{key.replace('_', ' '):<20} {_shown(value)}")
 
 
 def _stream(path: Path) -> dict[str, Any]:
@@ -55,8 +49,8 @@ def _stream(path: Path) -> dict[str, Any]:
         "intra_frames": kinds["INTRA"],
         "qualities": sorted(qualities),
         "seconds": round(seconds, 3),
-        "kilobits_per_second": round(8 * size / seconds / 1000, 1) if frames else None,
-        "bits_per_pixel": round(8 * size / frames / (format.width * format.height), 5) if frames else None,
+        "kilobits_per_second": round(8 * size / seconds / 1000, 1) if frames else 0.0,
+        "bits_per_pixel": round(8 * size / frames / (format.width * format.height), 5) if frames else 0.0,
     }
     return counted | _header(reader.header)
 
@@ -108,7 +102,7 @@ def _model(path: Path) -> dict[str, Any]:
 
 
 def _shown(value: Any) -> str:
-    """A fact in words; None is something that is not there."""
+    """A fact in words; only a model can be None."""
     if value is None:
         return "not installed"
     if isinstance(value, bool):
@@ -118,9 +112,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
     if isinstance(value, dict):
-        lines = [
-            f"{name}: " + ", ".join(f"{v:,} {k.replace('_', ' ')}" for k, v in row.items())
-            for name, row in value.items()
-        ]
-        return "\n".join(lines) or "none: the skeleton alone"
+        rows = (", ".join(f"{v:,} {k.replace('_', ' ')}" for k, v in row.items()) for row in value.values())
+        lines = [f"{name}: {row}" for name, row in zip(value, rows, strict=True)]
+        return f"\n{'':<21}".join(lines) or "none, the skeleton alone"
     return str(value)

@@ -105,22 +105,21 @@ def side_by_side(frames: Sequence[Frame]) -> NDArray[np.uint8]:
     """The pictures in a row, and below each its busiest part, three times as large."""
     pictures = [frame.to_rgb() for frame in frames]
     height, width, _ = pictures[0].shape
-    size = max(8, min(height // 3, width // 3))
-    top, left = busiest(frames[0].y, size)
+    tall, wide = max(8, height // 3), max(8, width // 3)
+    top, left = busiest(frames[0].y, tall, wide)
     rows = []
     for picture in pictures:
-        detail = picture[top : top + size, left : left + size].repeat(3, 0).repeat(3, 1)[:, :width]
-        filler = np.full((detail.shape[0], width - detail.shape[1], 3), 255, np.uint8)
-        rows.append(np.concatenate([picture, np.concatenate([detail, filler], 1)]))
+        detail = picture[top : top + tall, left : left + wide].repeat(3, 0).repeat(3, 1)
+        filler = np.full((detail.shape[0], max(0, width - detail.shape[1]), 3), 255, np.uint8)
+        rows.append(np.concatenate([picture, np.concatenate([detail, filler], 1)[:, :width]]))
     gap = np.full((rows[0].shape[0], 8, 3), 255, np.uint8)
     parts = [part for row in rows for part in (row, gap)][:-1]
     return np.concatenate(parts, axis=1)
 
 
-def busiest(luma: NDArray[np.uint8], size: int) -> tuple[int, int]:
-    """(top, left) of the square with the largest variance, on a grid of half its size."""
-    tops = range(0, luma.shape[0] - size + 1, max(1, size // 2))
-    lefts = range(0, luma.shape[1] - size + 1, max(1, size // 2))
-    return max(
-        ((top, left) for top in tops for left in lefts), key=lambda p: float(luma[p[0] : p[0] + size, p[1] : p[1] + size].var())
-    )
+def busiest(luma: NDArray[np.uint8], tall: int, wide: int) -> tuple[int, int]:
+    """(top, left) of the rectangle with the largest variance, on a grid of half its size."""
+    tops = range(0, luma.shape[0] - tall + 1, max(1, tall // 2))
+    lefts = range(0, luma.shape[1] - wide + 1, max(1, wide // 2))
+    places = [(top, left) for top in tops for left in lefts]
+    return max(places, key=lambda p: float(luma[p[0] : p[0] + tall, p[1] : p[1] + wide].var()))

@@ -1,0 +1,1 @@
+"""Training data: clips decoded once into memory maps, and batches that are pure functions of (seed, step)."""
