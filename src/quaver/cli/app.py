@@ -74,19 +74,19 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             raise
         _leave(error)
     except KeyboardInterrupt:
-        code = INTERRUPTED
-    if code == INTERRUPTED:
         _fail("interrupted", INTERRUPTED)
     sys.exit(code)
 
 
 def _run(arguments: list[str]) -> int:
-    """The exit code; errors are raised. Older typer makes an Abort of Ctrl-C, newer the code 130."""
+    """The exit code; errors are raised. Goes around typer's own handling of errors, Ctrl-C and pipes."""
+    command = typer.main.get_command(app)
     try:
-        result = typer.main.get_command(app).main(arguments, prog_name="quaver", standalone_mode=False)
-    except typer.Abort:
-        return INTERRUPTED
-    return result if isinstance(result, int) else 0
+        with command.make_context("quaver", arguments) as context:
+            command.invoke(context)
+    except typer.Exit as exit:
+        return exit.exit_code
+    return 0
 
 
 def _terminate(number: int, frame: object) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from quaver.cli.frames import parse_range, progress
+from quaver.cli.frames import parse_range, progress, refuse_same_file
 from quaver.codec.decoder import Decoder
 from quaver.errors import UsageError
 from quaver.media.frame import Frame
@@ -27,12 +28,9 @@ def decode(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")] = False,
 ) -> None:
     """Decode a stream. Every frame's checksum is compared; a damaged frame is an error."""
-    from rich.console import Console
-
     from quaver.media.writer import create_video
 
-    if target.exists() and source.exists() and target.samefile(source):
-        raise UsageError(f"{target}: is both input and output")
+    refuse_same_file(source, target)
     chosen = parse_range(frames) or slice(0, None)
     began, count = time.perf_counter(), 0
     with Decoder(source, load_model(model) if model else None, executor, threads) as decoder:
@@ -57,9 +55,8 @@ def decode(
         print(json.dumps(summary))
         return
     note = "; H.264 is lossy, .y4m and .mkv keep every bit" if lossy else ""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(
-        f"{target}: {count} frames, {seconds:.1f} s ({summary['frames_per_second']} fps){note}"
-    )
+    text = f"{target}: {count} frames, {seconds:.1f} s ({summary['frames_per_second']} fps){note}"
+    print(text, file=sys.stderr)
 
 
 def _selected(decoder: Decoder, chosen: slice) -> Iterator[Frame]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from quaver.bitstream.record import FrameKind
-from quaver.cli.frames import parse_range, progress
+from quaver.cli.frames import parse_range, progress, refuse_same_file
 from quaver.codec.encoder import DEFAULT_GOP, DEFAULT_MODEL, DEFAULT_QUALITY, Encoder
-from quaver.errors import UsageError
 from quaver.evaluate.metrics import Quality, compare, mean_quality
 from quaver.media.frame import VideoFormat
 
@@ -32,13 +32,9 @@ def encode(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")] = False,
 ) -> None:
     """Encode a video. Anything but 8-bit 4:2:0 is converted first."""
-    from rich.console import Console
-
     from quaver.media.reader import open_video
 
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    if target.exists() and source.exists() and target.samefile(source):
-        raise UsageError(f"{target}: is both input and output")
+    refuse_same_file(source, target)
     totals = _Totals()
     began = time.perf_counter()
     with open_video(source, parse_range(frames)) as video:
@@ -55,12 +51,12 @@ def encode(
                     totals.qualities.append(compare(frame, encoder.reconstruction))
                 advance(len(record.payload))
         if video.converted:
-            console.print(f"{source}: converted from {video.pixel_format} to 8-bit 4:2:0")
+            print(f"{source}: converted from {video.pixel_format} to 8-bit 4:2:0", file=sys.stderr)
     summary = _summary(target, encoder.model.name, format, totals, time.perf_counter() - began)
     if as_json:
         print(json.dumps(summary))
     else:
-        console.print(_sentence(summary))
+        print(_sentence(summary), file=sys.stderr)
 
 
 @dataclass(slots=True)

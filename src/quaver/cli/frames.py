@@ -1,10 +1,11 @@
-"""What the commands share about frames: ranges from the command line, and a progress bar."""
+"""What encode and decode share: a range of frames, files that must differ, and a progress bar."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from pathlib import Path
 
 from quaver.errors import UsageError
 
@@ -25,6 +26,12 @@ def parse_range(text: str | None) -> slice | None:
     if chosen.start < 0 or (chosen.stop is not None and chosen.stop <= chosen.start):
         raise UsageError(f"--frames {text}: legal is A:B with 0 <= A < B")
     return chosen
+
+
+def refuse_same_file(source: Path, target: Path) -> None:
+    """UsageError when both name one file, which would be overwritten by what is made of it."""
+    if target.exists() and source.exists() and target.samefile(source):
+        raise UsageError(f"{target}: is both input and output")
 
 
 @contextmanager

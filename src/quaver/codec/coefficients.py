@@ -48,26 +48,26 @@ def code_dc(coder: SymbolCoder, values: Symbols | None, shape: tuple[int, int]) 
     return pyramid.reconstruct(code_by_class(coder, known, classes, 3), None)
 
 
-def choose_levels(
-    symbols: Symbols, table: NDArray[np.uint8], model: IntegerModel
-) -> tuple[Levels, NDArray[np.float32]]:
-    """The cheapest levels (2, h16, w16) for `symbols` (96, h8, w8), and the bits each area then costs."""
+def level_bits(symbols: Symbols, table: NDArray[np.uint8], model: IntegerModel) -> NDArray[np.float32]:
+    """(2, levels, h16, w16) bits that `symbols` (96, h8, w8) cost in each area at each level of `table`; infinite
+    at level 0 where they are not all zero."""
     magnitudes = np.minimum(np.abs(symbols), model.code_lengths.shape[1] - 1)
     _, rows, columns = symbols.shape
-    levels = np.zeros((2, rows // 2, columns // 2), np.int32)
-    cheapest = np.zeros((2, rows // 2, columns // 2), np.float32)
+    result = np.zeros((2, len(table), rows // 2, columns // 2), np.float32)
     for plane, channels in enumerate(PLANES):
         part = magnitudes[channels]
         areas = part.reshape(len(part), rows // 2, 2, columns // 2, 2).transpose(1, 3, 0, 2, 4)
+        lengths = model.code_lengths[table[:, channels]]  # (levels, channels, 64)
         busy = areas.any((2, 3, 4))
+        result[plane] = lengths[:, :, 0].sum(1)[:, None, None] * 4
+        result[plane, 0] = np.where(busy, np.inf, 0)
         chosen = areas[busy].reshape(-1, len(part), 4)
         if not len(chosen):
             continue
-        lengths = model.code_lengths[table[:, channels]]  # (levels, channels, 64)
-        bits = np.stack([np.take(level, _flat(chosen, level.shape[1])).sum((1, 2)) for level in lengths[1:]], axis=1)
-        levels[plane][busy] = 1 + bits.argmin(1)
-        cheapest[plane][busy] = bits.min(1)
-    return levels, cheapest
+        result[plane, 1:, busy] = np.stack(
+            [np.take(level, _flat(chosen, level.shape[1])).sum((1, 2)) for level in lengths[1:]], axis=1
+        )
+    return result
 
 
 def _flat(magnitudes: NDArray[np.int32], width: int) -> NDArray[np.int32]:

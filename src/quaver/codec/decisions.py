@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quaver.bitstream.record import FrameKind
-from quaver.codec.coefficients import DC_CHANNELS, PLANES, Levels, choose_levels, without_dc
+from quaver.codec.coefficients import DC_CHANNELS, PLANES, Levels, level_bits, without_dc
 from quaver.codec.symbol_coder import Symbols
-from quaver.runtime import transform
+from quaver.runtime import pyramid, transform
 from quaver.runtime.model import QUALITIES, IntegerModel
 from quaver.runtime.picture import Picture
 from quaver.runtime.transform import Planes
@@ -21,7 +21,8 @@ Scaled = NDArray[np.float32]  # (96, h8, w8) coefficients in quantization steps
 # Share of a step below which a coefficient is rounded towards zero; Laplacian sources gain rate from it.
 ROUNDING = {FrameKind.INTRA: 0.40, FrameKind.INTER: 0.25}
 MOTION_BIT = 2.5  # squared error that one motion bit must save, times lambda
-AREA_BITS = 2.0  # what coding an area costs beside its coefficients: the levels
+AREA_BITS = 2.0  # what coding an area costs beside its coefficients and its level
+LEVEL_BITS = 2.0  # a level at distance d from its prediction costs LEVEL_BITS * log2(1 + d)
 
 
 def lagrangian(quality: int) -> float:
@@ -52,27 +53,35 @@ def quantize(scaled: Scaled, means: NDArray[np.float32] | float, levels: Levels,
     return np.clip(symbols, -32768, 32767)
 
 
-def choose_activity(scaled: Scaled, model: IntegerModel, quality: int, kind: FrameKind) -> Levels:
-    """The activity levels (2, h16, w16) with the least cost; in inter frames areas that are cheaper left alone
-    get level 0."""
+def choose_activity(
+    scaled: Scaled, model: IntegerModel, quality: int, kind: FrameKind, past: Levels | None = None
+) -> Levels:
+    """The activity levels (2, h16, w16) with the least cost, levels included; `past` are those of the frame before.
+    In inter frames areas that are cheaper left alone get level 0."""
     everywhere = np.ones((2, scaled.shape[1] // 2, scaled.shape[2] // 2), np.int32)
     symbols = quantize(scaled, 0.0, everywhere, kind)
     if kind == FrameKind.INTRA:
-        return choose_levels(without_dc(symbols), model.intra_levels, model)[0]
-    levels, bits = choose_levels(symbols, model.inter_levels, model)
-    levels[_useless(scaled, symbols, bits, model.channel_steps(quality), lagrangian(quality))] = 0
+        costs = level_bits(without_dc(symbols), model.intra_levels, model)
+    else:
+        costs = level_bits(symbols, model.inter_levels, model)
+        costs[:, 0] = lagrangian(quality) * _gain(scaled, symbols, model.channel_steps(quality))
+    costs[:, 1:] += AREA_BITS
+    levels = costs.argmin(1).astype(np.int32)
+    numbers = np.arange(costs.shape[1])[:, None, None]
+    for _ in range(2):
+        predicted = levels - pyramid.residual(levels, past)
+        distance = np.abs(numbers - predicted[:, None]).astype(np.float32)
+        levels = (costs + np.float32(LEVEL_BITS) * np.log2(1 + distance)).argmin(1).astype(np.int32)
     return levels
 
 
-def _useless(
-    scaled: Scaled, symbols: Symbols, bits: NDArray[np.float32], steps: NDArray[np.int32], lmbda: float
-) -> NDArray[np.bool_]:
-    """Where coefficients cost more than they save: bits > lambda * squared error saved, luma weighing 6/8 and
-    chroma, with a quarter of the samples, 1/8 * 4."""
+def _gain(scaled: Scaled, symbols: Symbols, steps: NDArray[np.int32]) -> NDArray[np.float32]:
+    """(2, h16, w16) squared error that `symbols` save, luma weighing 6/8 and chroma, with a quarter of the samples,
+    1/8 * 4."""
     saved = (scaled**2 - (scaled - symbols) ** 2) * (steps.astype(np.float32) / 16) ** 2
     _, rows, columns = symbols.shape
     gains = [
         weight * saved[channels].reshape(-1, rows // 2, 2, columns // 2, 2).sum((0, 2, 4))
         for channels, weight in zip(PLANES, (0.75, 0.5), strict=True)
     ]
-    return bits + AREA_BITS > lmbda * np.stack(gains)
+    return np.stack(gains).astype(np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -14,7 +15,7 @@ from quaver.bitstream.container import StreamWriter
 from quaver.bitstream.header import StreamHeader
 from quaver.bitstream.record import FrameKind, FrameRecord
 from quaver.codec import decisions
-from quaver.codec.coefficients import DC_CHANNELS
+from quaver.codec.coefficients import DC_CHANNELS, Levels
 from quaver.codec.frame_coder import Chosen, State, code_inter, code_intra, code_vectors, grey, predict
 from quaver.codec.motion_search import search_motion
 from quaver.codec.networks import Engine, FrameNetworks, prepare
@@ -50,7 +51,7 @@ def encode_picture(
         if not (scene_cuts and _is_cut(picture, prediction)):
             writer = SymbolWriter(engine.model)
             code_vectors(writer, vectors, past)
-            chosen = _choose(picture, prediction, engine, quality, FrameKind.INTER)
+            chosen = _choose(picture, prediction, engine, quality, FrameKind.INTER, past.levels)
             state = code_inter(writer, engine, chosen, prediction, vectors, past, quality)
             return CodedFrame(FrameKind.INTER, writer.finish(), state)
     writer = SymbolWriter(engine.model)
@@ -59,7 +60,14 @@ def encode_picture(
     return CodedFrame(FrameKind.INTRA, writer.finish(), state)
 
 
-def _choose(picture: Picture, prediction: Planes, engine: Engine, quality: int, kind: FrameKind) -> Chosen:
+def _choose(
+    picture: Picture,
+    prediction: Planes,
+    engine: Engine,
+    quality: int,
+    kind: FrameKind,
+    past_levels: Levels | None = None,
+) -> Chosen:
     """Latents of the prediction error, where they are coded, and how they are rounded once the means are known."""
     model = engine.model
     scaled = decisions.analyse(picture, prediction, model, quality)
@@ -67,7 +75,7 @@ def _choose(picture: Picture, prediction: Planes, engine: Engine, quality: int, 
     networks = engine.networks[kind]
     if networks is not None:
         scaled = scaled + _encoder_correction(picture, prediction, dc, networks, model, quality)
-    levels = decisions.choose_activity(scaled, model, quality, kind)
+    levels = decisions.choose_activity(scaled, model, quality, kind, past_levels)
     return Chosen(levels, lambda means: decisions.quantize(scaled, means, levels, kind), dc)
 
 
@@ -134,7 +142,14 @@ class Encoder:
         self._state: State | None = None
         self._since_intra, self._pts = 0, 0
         header = StreamHeader(self.model.hash, PROFILE, format, gop)
-        self._writer = StreamWriter(self._file, header)  # type: ignore[arg-type]
+        try:
+            self._writer = StreamWriter(self._file, header)  # type: ignore[arg-type]
+        except OSError as error:
+            self.discard()
+            raise self._failure(error) from error
+        except BaseException:
+            self.discard()
+            raise
 
     def encode(self, frame: Frame) -> FrameRecord:
         """Code one frame; returns its record, already written."""
@@ -151,7 +166,7 @@ class Encoder:
         try:
             self._writer.write(record)
         except OSError as error:
-            raise MediaError(f"{self._path or 'output'}: cannot write: {error.strerror}") from error
+            raise self._failure(error) from error
         return record
 
     @property
@@ -170,13 +185,17 @@ class Encoder:
                 _partial(self._path).replace(self._path)
         except OSError as error:
             self.discard()
-            raise MediaError(f"{self._path or 'output'}: cannot write: {error.strerror}") from error
+            raise self._failure(error) from error
 
     def discard(self) -> None:
         """Give up: nothing is left of a file that `close` has not finished."""
         if self._path is not None:
-            self._file.close()  # type: ignore[union-attr]
+            with suppress(OSError):  # closing tries once more to write what could not be written
+                self._file.close()  # type: ignore[union-attr]
             _partial(self._path).unlink(missing_ok=True)
+
+    def _failure(self, error: OSError) -> MediaError:
+        return MediaError(f"{self._path or 'output'}: cannot write: {error.strerror}")
 
     def __enter__(self) -> Encoder:
         return self

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quaver.bitstream.record import FrameKind
+from quaver.runtime.executors import select
 from quaver.runtime.executors.protocol import Runner
-from quaver.runtime.executors.select import choose
 from quaver.runtime.model import IntegerModel
 
 Bytes = NDArray[np.uint8]  # (channels, h, w)
@@ -61,8 +61,10 @@ def prepare(model: IntegerModel, executor: str | None = None, threads: int = 1, 
     """Choose an executor (by self-test unless named) and prepare the networks; `encoding` also prepares those
     that only the encoder runs. ModelError where the executor's integers are wrong on this machine."""
     if not model.graphs:
+        if executor is not None:
+            select.executor(executor)  # nothing will run, but a wrong name is still an error
         return Engine(model, {FrameKind.INTRA: None, FrameKind.INTER: None}, executor or "none")
-    chosen = choose(model.graphs, executor, threads)
+    chosen = select.choose(model.graphs, executor, threads)
     runners = {
         name: chosen.prepare(graph, threads)
         for name, graph in model.graphs.items()

@@ -1,4 +1,4 @@
-"""The demo: one clip, Quaver and x264 at about the same rate, what they look like side by side."""
+"""The demo: one clip through Quaver, and through x264 at about the same rate."""
 
 from __future__ import annotations
 
@@ -7,119 +7,145 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from quaver.codec.decoder import Decoder
-from quaver.codec.encoder import Encoder
-from quaver.evaluate import demo_page, peers
+from quaver.codec.encoder import DEFAULT_GOP, Encoder
+from quaver.errors import MediaError
+from quaver.evaluate import demo_page, montage, peers
 from quaver.evaluate.metrics import compare
 from quaver.media.frame import Frame
 from quaver.media.png import encode_png
 from quaver.media.reader import open_video
 from quaver.media.writer import create_video
+from quaver.runtime.model import load_model
 
 _PEERS = ("x264-ultrafast", "x264-medium")
+_CRF = 10.0, 51.0  # where the search for a rate begins
+_CLOSE = 0.02  # of the wanted size: near enough
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One codec's result on the clip; ``per_frame``: PSNR 6:1:1 in dB."""
+    """One codec's result on the clip.
+
+    ``bpp``: bits per luma sample. ``per_frame``: PSNR 6:1:1 in dB. ``shown``: the decoded frame to look at.
+    ``curve``: (bpp, mean PSNR 6:1:1) of every rate tried, by growing rate.
+    """
 
     name: str
-    frames: list[Frame]
     bytes: int
     bpp: float
     per_frame: list[float]
+    shown: Frame
     encode_fps: float
     decode_fps: float
+    curve: list[tuple[float, float]]
 
     @property
     def psnr_611(self) -> float:
         return sum(self.per_frame) / len(self.per_frame)
 
 
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What the demo wrote."""
+
+    stream: Path
+    video: Path
+    picture: Path
+    page: Path
+
+
 def write_demo(
-    clip: Path, out: Path, quality: int, count: int, model: str, say: Callable[[str], None]
-) -> tuple[list[Outcome], Path]:
-    """Write the stream, the decoded video, demo.png and index.html into `out`."""
-    out.mkdir(parents=True, exist_ok=True)
+    clip: Path, out: Path, quality: int, count: int, model: str, credit: str, say: Say
+) -> tuple[list[Outcome], Files]:
+    """Code the first `count` frames of `clip`; write the stream, the decoded video, demo.png and index.html into
+    `out`. `credit` stands at the end of the page; `say` is told what is being done."""
     say("reading")
     with open_video(clip, slice(0, count)) as video:
         frames = list(video)
-    results = [_quaver(frames, out / f"{clip.stem}.qvr", quality, model, say)]
-    for name in _PEERS:
-        say(name)
-        results.append(_at_rate(peers.PEERS[name], frames, results[0].bytes))
-    say("writing")
-    with create_video(out / f"{clip.stem}.mkv", frames[0].format) as sink:
-        for frame in results[0].frames:
-            sink.write(frame)
-    shown = len(frames) // 2
-    strips = [("original", frames[shown]), *((r.name, r.frames[shown]) for r in (results[0], results[-1]))]
-    picture = side_by_side([frame for _, frame in strips])
-    (out / "demo.png").write_bytes(encode_png(picture))
-    page = out / "index.html"
-    page.write_text(demo_page.render(clip.stem, results, strips), encoding="utf-8")
-    return results, page
+    out.mkdir(parents=True, exist_ok=True)
+    files = Files(out / f"{clip.stem}.qvr", out / f"{clip.stem}.mkv", out / "demo.png", out / "index.html")
+    ours = _quaver(frames, files, quality, model, say)
+    results = [ours, *(_at_rate(peers.PEERS[name], frames, ours.bytes, say) for name in _PEERS)]
+    say("drawing")
+    original, others = frames[len(frames) // 2], (results[0], results[-1])
+    pictures = [("original", original), *((r.name, r.shown) for r in others)]
+    part = montage.worst_part(original, [r.shown for r in others])
+    captions = ["original", *(f"{r.name}   {r.bytes / 1000:.0f} kB   {r.psnr_611:.2f} dB" for r in others)]
+    labelled = [(text, frame) for text, (_, frame) in zip(captions, pictures, strict=True)]
+    _write(files.picture, encode_png(montage.side_by_side(labelled, part)))
+    _write(files.page, demo_page.render(clip.stem, results, pictures, part, credit).encode())
+    return results, files
 
 
-def _quaver(frames: Sequence[Frame], path: Path, quality: int, model: str, say: Callable[[str], None]) -> Outcome:
+def _quaver(frames: Sequence[Frame], files: Files, quality: int, model: str, say: Say) -> Outcome:
+    """Encode to a file, decode that file to another."""
+    loaded, count = load_model(model), len(frames)
     began = time.perf_counter()
-    with Encoder(path, frames[0].format, quality, model=model) as encoder:
-        for number, frame in enumerate(frames):
-            say(f"encoding {number + 1}/{len(frames)}")
+    with Encoder(files.stream, frames[0].format, quality, model=loaded) as encoder:
+        for number, frame in enumerate(frames, 1):
             encoder.encode(frame)
+            say(f"encoding {number}/{count}, {number / (time.perf_counter() - began):.1f} fps")
     middle = time.perf_counter()
-    say("decoding")
-    with Decoder(path) as decoder:
-        decoded = list(decoder)
+    decoded: list[Frame] = []
+    with Decoder(files.stream, loaded) as decoder:
+        for frame in decoder:
+            decoded.append(frame)
+            say(f"decoding {len(decoded)}/{count}, {len(decoded) / (time.perf_counter() - middle):.1f} fps")
     end = time.perf_counter()
-    coded = peers.Coded(decoded, path.stat().st_size, middle - began, end - middle)
-    return _outcome(f"quaver {encoder.model.name}", frames, coded)
+    with create_video(files.video, frames[0].format) as sink:
+        for frame in decoded:
+            sink.write(frame)
+    coded = peers.Coded(decoded, files.stream.stat().st_size, middle - began, end - middle)
+    return _outcome(f"quaver-{loaded.name}", frames, coded, [_point(frames, coded)])
 
 
-def _at_rate(peer: peers.Peer, frames: Sequence[Frame], size: int) -> Outcome:
-    """The peer at the CRF whose size is nearest to `size`, found by bisection in half steps."""
-    low, high = 10.0, 51.0
-    best = None
-    while high - low > 0.5:
-        crf = round(low + high) / 2 if high - low > 1 else (low + high) / 2
-        coded = peers.code(peer, frames, crf, 32)
+def _at_rate(peer: peers.Peer, frames: Sequence[Frame], size: int, say: Say) -> Outcome:
+    """The peer at the CRF whose bytes come nearest to `size`, by bisection in quarter steps."""
+    low, high = _CRF
+    best, curve = None, []
+    while high - low > 0.25:
+        crf = round(2 * (low + high)) / 4
+        say(f"{peer.name} at crf {crf:g}")
+        coded = peers.code(peer, frames, crf, DEFAULT_GOP)
+        curve.append(_point(frames, coded))
         if best is None or abs(coded.bytes - size) < abs(best.bytes - size):
             best = coded
+        if abs(coded.bytes - size) < _CLOSE * size or crf in (low, high):
+            break
         low, high = (crf, high) if coded.bytes > size else (low, crf)
-    assert best is not None
-    return _outcome(peer.name, frames, best)
+    assert best is not None  # the search begins with a wide interval
+    return _outcome(peer.name, frames, best, sorted(curve))
 
 
-def _outcome(name: str, frames: Sequence[Frame], coded: peers.Coded) -> Outcome:
-    count, format = len(frames), frames[0].format
-    per_frame = [compare(a, b).psnr_611 for a, b in zip(frames, coded.frames, strict=True)]
-    bpp = 8 * coded.bytes / (count * format.width * format.height)
+def _outcome(name: str, frames: Sequence[Frame], coded: peers.Coded, curve: list[tuple[float, float]]) -> Outcome:
+    count = len(frames)
     fps = count / max(1e-9, coded.encode_seconds), count / max(1e-9, coded.decode_seconds)
-    return Outcome(name, coded.frames, coded.bytes, bpp, per_frame, *fps)
+    shown = coded.frames[count // 2]
+    return Outcome(name, coded.bytes, _bpp(frames, coded), _psnr(frames, coded), shown, *fps, curve)
 
 
-def side_by_side(frames: Sequence[Frame]) -> NDArray[np.uint8]:
-    """The pictures in a row, and below each its busiest part, three times as large."""
-    pictures = [frame.to_rgb() for frame in frames]
-    height, width, _ = pictures[0].shape
-    tall, wide = max(8, height // 3), max(8, width // 3)
-    top, left = busiest(frames[0].y, tall, wide)
-    rows = []
-    for picture in pictures:
-        detail = picture[top : top + tall, left : left + wide].repeat(3, 0).repeat(3, 1)
-        filler = np.full((detail.shape[0], max(0, width - detail.shape[1]), 3), 255, np.uint8)
-        rows.append(np.concatenate([picture, np.concatenate([detail, filler], 1)[:, :width]]))
-    gap = np.full((rows[0].shape[0], 8, 3), 255, np.uint8)
-    parts = [part for row in rows for part in (row, gap)][:-1]
-    return np.concatenate(parts, axis=1)
+def _point(frames: Sequence[Frame], coded: peers.Coded) -> tuple[float, float]:
+    values = _psnr(frames, coded)
+    return _bpp(frames, coded), sum(values) / len(values)
 
 
-def busiest(luma: NDArray[np.uint8], tall: int, wide: int) -> tuple[int, int]:
-    """(top, left) of the rectangle with the largest variance, on a grid of half its size."""
-    tops = range(0, luma.shape[0] - tall + 1, max(1, tall // 2))
-    lefts = range(0, luma.shape[1] - wide + 1, max(1, wide // 2))
-    places = [(top, left) for top in tops for left in lefts]
-    return max(places, key=lambda p: float(luma[p[0] : p[0] + tall, p[1] : p[1] + wide].var()))
+def _bpp(frames: Sequence[Frame], coded: peers.Coded) -> float:
+    return 8 * coded.bytes / (len(frames) * frames[0].y.size)
+
+
+def _psnr(frames: Sequence[Frame], coded: peers.Coded) -> list[float]:
+    return [compare(a, b).psnr_611 for a, b in zip(frames, coded.frames, strict=True)]
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Beside, then renamed."""
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_bytes(data)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise MediaError(f"{path}: cannot write: {error.strerror}") from error

@@ -37,6 +37,8 @@ class VideoSink:
         if suffix == ".mp4" and (video_format.width % 2 or video_format.height % 2):
             size = f"{video_format.width}x{video_format.height}"
             raise UsageError(f"{self.path}: H.264 cannot hold {size}, only even sizes; write .mkv or .y4m")
+        if self.path.exists() and not self.path.is_file():
+            raise MediaError(f"{self.path}: cannot write: this is not a regular file")
         self._part = self.path.with_name(f".{self.path.name}.part{suffix}")
         try:
             self._sink: _Format = (_Y4m if suffix == ".y4m" else _Container)(self._part, video_format)

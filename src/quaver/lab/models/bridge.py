@@ -36,6 +36,7 @@ class Kept:
 
     vectors: NDArray[np.int16]
     latents: NDArray[np.int32]
+    levels: Levels
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Prepared:
     quality_plane: Tensor
     carried: Tensor | None
     vector_planes: Tensor | None
+    past_levels: tuple[Levels | None, ...]
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,16 @@ def intra(frame: Planes, quality: Tensor, model: IntegerModel) -> Prepared:
     done = _map(one, pictures, quality.tolist())
     vectors = torch.zeros(len(pictures), *shape, 2, dtype=torch.int16)
     picture, prediction, plane = (port(planes) for planes in zip(*done, strict=True))
-    return Prepared(_stack([grey(shape)] * len(pictures)), vectors, picture, prediction, plane, None, None)
+    return Prepared(
+        _stack([grey(shape)] * len(pictures)),
+        vectors,
+        picture,
+        prediction,
+        plane,
+        None,
+        None,
+        (None,) * len(pictures),
+    )
 
 
 def inter(frame: Planes, past: Planes, kept: Sequence[Kept], quality: Tensor, model: IntegerModel) -> Prepared:
@@ -127,7 +138,17 @@ def inter(frame: Planes, past: Planes, kept: Sequence[Kept], quality: Tensor, mo
 
     done = _map(one, _pictures(frame), _pictures(past), list(kept), quality.tolist())
     prediction, vectors, *planes = zip(*done, strict=True)
-    return Prepared(_stack(prediction), torch.from_numpy(np.stack(vectors)), *map(port, planes))
+    picture, past_planes, plane, carried, moved = map(port, planes)
+    return Prepared(
+        _stack(prediction),
+        torch.from_numpy(np.stack(vectors)),
+        picture,
+        past_planes,
+        plane,
+        carried,
+        moved,
+        tuple(last.levels for last in kept),
+    )
 
 
 def _transformed(picture: Picture, steps: NDArray[np.int32]) -> Bytes:
@@ -147,11 +168,11 @@ def decide(batch: Prepared, latents: Tensor, quality: Tensor, kind: FrameKind, m
     """Activity levels, and with them the tables to start from."""
     table = model.intra_levels if kind == FrameKind.INTRA else model.inter_levels
 
-    def one(scaled: NDArray[np.float32], q: int) -> tuple[Levels, Bytes]:
-        levels = decisions.choose_activity(scaled, model, q, kind)
+    def one(scaled: NDArray[np.float32], q: int, past: Levels | None) -> tuple[Levels, Bytes]:
+        levels = decisions.choose_activity(scaled, model, q, kind, past)
         return levels, table_indices(levels, table)
 
-    done = _map(one, list(latents.float().numpy()), quality.tolist())
+    done = _map(one, list(latents.float().numpy()), quality.tolist(), batch.past_levels)
     levels = tuple(level for level, _ in done)
     index = torch.from_numpy(np.stack([base for _, base in done]))
     planes = [batch.prediction_planes, port([network_inputs.level_planes(level) for level in levels])]
@@ -190,4 +211,5 @@ def keep(latents: Tensor, known: Known, batch: Prepared) -> tuple[Kept, ...]:
     values = latents.numpy().astype(np.int32)
     if batch.carried is None:
         values = np.zeros_like(values)
-    return tuple(Kept(v, w) for v, w in zip(batch.vectors.numpy(), values, strict=True))
+    parts = zip(batch.vectors.numpy(), values, known.levels, strict=True)
+    return tuple(Kept(vectors, kept, levels) for vectors, kept, levels in parts)

@@ -16,12 +16,14 @@ from quaver.errors import ModelError
 from quaver.lab.data.batches import make_batch
 from quaver.lab.data.cache import ClipCache
 from quaver.lab.data.prefetch import Prefetcher
+from quaver.lab.lower.model import calibrate
 from quaver.lab.models.codec import PRESETS, Codec
 from quaver.lab.models.weights import load_weights, save_weights, set_integer
 from quaver.lab.train.objective import Outcome, Sequence, run_sequence
 from quaver.lab.train.recipes import Recipe, Stage
 from quaver.runtime.model import IntegerModel
 
+_CALIBRATION = 8  # batches that set the scales when training turns to integers
 _FIELDS = ("step", "stage", "loss", "cost", "rate", "distortion", "seconds", "frames_per_second", "validation")
 
 
@@ -95,6 +97,11 @@ def train(
             began = time.perf_counter()
             stage = recipe.stage_at(step)
             _select(codec, stage)
+            if stage.integer and (step == 0 or not recipe.stage_at(step - 1).integer):
+                samples = [sequence_at(cache, recipe.seed, stage, -2 - number) for number in range(_CALIBRATION)]
+                calibrate(codec, samples, stage)
+                calibrate(average, samples, stage)
+                set_integer(codec, True)
             for group in optimizer.param_groups:
                 group["lr"] = recipe.rate_at(step)
             with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16 and not stage.integer):
