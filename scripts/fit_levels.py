@@ -25,13 +25,13 @@ from quaver.runtime import activity
 from quaver.runtime.model import IntegerModel
 from quaver.runtime.picture import Picture
 
-LEVELS = 20
+LEVELS = 24
 FRAMES = 8
 QUALITIES = range(4, 64, 4)
 PER_CLIP = 3  # qualities that one clip is coded at
 ROUNDS, ITERATIONS = 2, 12
 HEIGHT, WIDTH = 192, 320
-SIDE_WEIGHT = 0.5  # prediction from neighbours saves about half of a level's bits
+SIDE_WEIGHT = 1.0  # of the bits of a level's number
 
 Areas = NDArray[np.uint8]  # (areas, channels, 4) magnitudes 0..63
 Lengths = NDArray[np.float32]  # (tables, 64) bits

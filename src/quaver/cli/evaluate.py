@@ -48,7 +48,7 @@ def evaluate(
     command = "quaver " + " ".join(sys.argv[1:])
     comment = f"{datetime.date.today()}  {command}"
     console = Console(stderr=True)
-    with Progress(console=console) as bar:
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("evaluating", total=len(clips) * len(todo))
 
         def save(point, qualities) -> None:  # type: ignore[no-untyped-def]

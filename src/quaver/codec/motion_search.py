@@ -1,17 +1,22 @@
 """The encoder's motion search: quarter-sample vectors per 8x8 luma block by rate and distortion.
 
 All blocks move together: a coarse search at quarter resolution, then rounds in which every block tries the
-vectors of its neighbours and small steps around its own, then a round that merges 16x16 areas, whose vectors
-cost almost nothing in the Haar latents. Distortion is the squared error of luma, predicted as the codec
-predicts it; the rate is estimated against the neighbours' median and the previous frame's vector.
+vectors of its neighbours and small steps around its own, rated against the neighbours' median and the previous
+frame's vector; then rounds in which every 16x16 area chooses its four vectors again by the rate of the Haar
+latents they become. Distortion is the squared error of luma, predicted as the codec predicts it.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from quaver.codec.motion_rate import MotionRate
+from quaver.runtime import haar
 from quaver.runtime.interpolate import phase_planes
 from quaver.runtime.picture import Plane
 from quaver.runtime.warp import VECTOR_LIMIT
@@ -21,6 +26,7 @@ Costs = NDArray[np.floating]  # (h8, w8)
 
 _MARGIN = 24  # replicated samples around the phase planes
 _COARSE_RANGE = 12  # samples at quarter resolution: 48 at full
+_SETTLING = 6  # rounds
 _SQUARE = ((-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1))
 
 
@@ -46,7 +52,7 @@ def search_motion(
     best, cost = search.refine(best, cost, 2)
     best, cost = search.refine(best, cost, 1)
     best, cost = search.propagate(best, cost)
-    best = search.merge(best)
+    best = search.settle(best)
     return best.astype(np.int16)
 
 
@@ -97,19 +103,53 @@ class _Search:
             best, cost = self.improve(best, cost, padded[1 + down : 1 + down + height, 1 + right : 1 + right + width])
         return self.improve(best, cost, _median(best))
 
-    def merge(self, best: Vectors) -> Vectors:
-        """One vector for a 16x16 area wherever that is cheaper; its four blocks are the candidates."""
-        cost = self.distortion(best) + self.bit_cost * _bits(best - _median(best))
-        lowest = _area_sum(cost)
-        for corner_y in (0, 1):
-            for corner_x in (0, 1):
-                shared = best[corner_y::2, corner_x::2].repeat(2, 0).repeat(2, 1)
-                rate = _bits(shared - _median(shared))[::2, ::2]
-                tried = _area_sum(self.distortion(shared)) + self.bit_cost * rate
+    def settle(self, best: Vectors) -> Vectors:
+        """Choose each 16x16 area's four vectors again, by the rate of the Haar latents they become."""
+        past_average = haar.forward(self.previous)[0]
+        for number in range(_SETTLING):
+            rate = MotionRate.around(best, past_average)
+            result, lowest = best, self._area_cost(best, rate)
+            for candidate in _arrangements(best, rate.predicted, 1 << number % 3):
+                tried = self._area_cost(candidate, rate)
                 better = tried < lowest
                 lowest = np.where(better, tried, lowest)
-                best = np.where(better.repeat(2, 0).repeat(2, 1)[..., None], shared, best)
+                result = np.where(_per_block(better[..., None]), candidate, result)
+            best = result
         return best
+
+    def _area_cost(self, vectors: Vectors, rate: MotionRate) -> Costs:
+        total: Costs = _area_sum(self.distortion(vectors)) + self.bit_cost * rate.bits(vectors)
+        return total
+
+
+def _arrangements(best: Vectors, predicted: NDArray[np.int32], reach: int) -> Iterator[Vectors]:
+    """Other fields to try in every area: one vector of its four for all, two for its halves, the predicted average,
+    what areas at distance `reach` have, and all four a quarter sample away."""
+    corners = [[best[row::2, column::2] for column in (0, 1)] for row in (0, 1)]
+    for row in (0, 1):
+        for column in (0, 1):
+            yield _per_block(corners[row][column])
+    for side in (0, 1):
+        yield _alternate(corners[0][side], corners[1][side], 0).repeat(2, 1)
+        yield _alternate(corners[side][0], corners[side][1], 1).repeat(2, 0)
+    yield _per_block(np.clip(predicted.transpose(1, 2, 0), -VECTOR_LIMIT, VECTOR_LIMIT))
+    rows, columns = predicted.shape[1:]
+    padded = np.pad(corners[0][0], ((reach, reach), (reach, reach), (0, 0)), mode="edge")
+    for down, right in _SQUARE[:4]:
+        yield _per_block(padded[reach * (1 + down) :, reach * (1 + right) :][:rows, :columns])
+    for down, right in _SQUARE[:4]:
+        yield np.clip(best + np.array([right, down]), -VECTOR_LIMIT, VECTOR_LIMIT)
+
+
+def _per_block(areas: NDArray[Any]) -> NDArray[Any]:
+    """(h16, w16, ...) to (h8, w8, ...)."""
+    return areas.repeat(2, 0).repeat(2, 1)
+
+
+def _alternate(even: Vectors, odd: Vectors, axis: int) -> Vectors:
+    shape = list(even.shape)
+    shape[axis] *= 2
+    return np.stack([even, odd], axis + 1).reshape(shape)
 
 
 def _bits(difference: Vectors) -> Costs:
@@ -151,7 +191,7 @@ def _coarse_search(current: Plane, reference: Plane) -> Vectors:
     for down, right in sorted(displacements, key=lambda d: (abs(d[0]) + abs(d[1]), d)):
         shifted = padded[reach + down : reach + down + height, reach + right : reach + right + width]
         difference = np.abs(small - shifted)
-        sums = _smooth(difference.reshape(rows, 2, columns, 2).sum((1, 3)))
+        sums = _smooth(_area_sum(difference))
         # A little more for longer vectors, so that flat areas stay at rest.
         sums += np.float32(4 * (abs(down) + abs(right)))
         better = sums < lowest

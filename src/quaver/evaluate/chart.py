@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 Points = Sequence[tuple[float, float]]
 
-_WIDTH, _HEIGHT = 560, 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 10, 40
+_WIDTH, _HEIGHT = 440, 240
+_LEFT, _RIGHT, _TOP, _BOTTOM = 36, 18, 10, 40
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ def write_demo(
     captions = ["original", *(f"{r.name}   {r.bytes / 1000:.0f} kB   {r.psnr_611:.2f} dB" for r in others)]
     labelled = [(text, frame) for text, (_, frame) in zip(captions, pictures, strict=True)]
     _write(files.picture, encode_png(montage.side_by_side(labelled, part)))
-    _write(files.page, demo_page.render(clip.stem, results, pictures, part, credit).encode())
+    _write(files.page, demo_page.render(clip.stem.replace("_", " "), results, pictures, part, credit).encode())
     return results, files
 
 

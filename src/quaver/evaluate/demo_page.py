@@ -30,7 +30,7 @@ p { margin: .3rem 0 .9rem; max-width: 44rem; } .soft, figcaption { color: var(--
 img { display: block; width: 100%; height: auto; } figure { margin: 0; }
 .flip { display: flex; flex-wrap: wrap; }
 .flip input { position: absolute; opacity: 0; }
-.flip label { padding: .45rem 0 .4rem; margin-right: 1.4rem; cursor: pointer; border-bottom: 3px solid transparent; }
+.flip label { padding: .45rem 0 .4rem; margin-right: 1.2rem; cursor: pointer; border-bottom: 3px solid transparent; }
 .flip input:focus-visible + label { outline: 2px solid var(--c0); }
 .flip figure { display: none; order: 1; width: 100%; }
 .parts { display: grid; gap: .8rem; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); }
@@ -38,10 +38,10 @@ img { display: block; width: 100%; height: auto; } figure { margin: 0; }
 .charts { display: grid; gap: 1.2rem; grid-template-columns: repeat(auto-fit, minmax(19rem, 1fr)); }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem 1.2rem .3rem 0; text-align: right; white-space: nowrap; }
+th, td { padding: .3rem 1rem .3rem 0; text-align: right; white-space: nowrap; }
 th { font-weight: 600; border-bottom: 1px solid var(--line); } th:first-child, td:first-child { text-align: left; }
 svg { width: 100%; height: auto; } svg text { font-size: 12px; fill: var(--soft); } .grid { stroke: var(--line); }
-polyline { fill: none; stroke-width: 2; } .key { font-weight: 600; margin-right: 1.2rem; white-space: nowrap; }
+polyline { fill: none; stroke-width: 2; } .key { font-weight: 600; margin-right: 1rem; white-space: nowrap; }
 """
 _COLOURS = 3  # as many as --c0, --c1, ... above
 
@@ -70,10 +70,11 @@ lost.</p>
 <div class="parts">{_parts(pictures, part)}</div>
 <h2>Numbers</h2>
 <div class="wide"><table>
-<tr><th>codec</th><th>kB</th><th>bits per pixel</th><th>PSNR, dB</th><th>encoded fps</th><th>decoded fps</th></tr>
+<tr><th>codec</th><th>kB</th><th>bpp</th><th>PSNR, dB</th><th>encode fps</th><th>decode fps</th></tr>
 {_rows(results)}
 </table></div>
-<p class="soft">PSNR: (6 Y + U + V) / 8, mean over frames. Speeds are this run's, on this machine.</p>
+<p class="soft">bpp: bits per pixel. PSNR: (6 Y + U + V) / 8, mean over frames. Speeds are of this run on
+this machine.</p>
 <h2>Curves</h2>
 <p>{_key(results)}</p>
 <div class="charts">{_charts(results)}</div>
@@ -133,7 +134,7 @@ def _rows(results: Sequence[Outcome]) -> str:
 
 
 def _key(results: Sequence[Outcome]) -> str:
-    return "".join(f'<span class="key key-{n}">{html.escape(r.name)}</span>' for n, r in enumerate(results))
+    return " ".join(f'<span class="key key-{n}">{html.escape(r.name)}</span>' for n, r in enumerate(results))
 
 
 def _charts(results: Sequence[Outcome]) -> str:

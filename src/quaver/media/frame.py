@@ -39,12 +39,7 @@ class VideoFormat:
     rotation: int = 0
 
     def __post_init__(self) -> None:
-        smallest, largest = min(self.width, self.height), max(self.width, self.height)
-        if smallest < MIN_SIDE or largest > MAX_SIDE or self.width * self.height > MAX_SAMPLES:
-            raise MediaError(
-                f"picture size {self.width}x{self.height} is not supported: each side must be"
-                f" {MIN_SIDE} to {MAX_SIDE} and the area at most {MAX_SAMPLES} samples"
-            )
+        check_size(self.width, self.height)
 
     @property
     def chroma_shape(self) -> tuple[int, int]:
@@ -81,6 +76,15 @@ class Frame:
         rgb = np.stack([red, green, blue], axis=-1) * 255
         result: NDArray[np.uint8] = np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
         return result
+
+
+def check_size(width: int, height: int) -> None:
+    """Raise MediaError for a picture size that Quaver does not support."""
+    if min(width, height) < MIN_SIDE or max(width, height) > MAX_SIDE or width * height > MAX_SAMPLES:
+        raise MediaError(
+            f"picture size {width}x{height} is not supported: each side must be {MIN_SIDE} to {MAX_SIDE}"
+            f" and the area at most {MAX_SAMPLES} samples"
+        )
 
 
 def _luma_weights(matrix: int, height: int) -> tuple[float, float]:

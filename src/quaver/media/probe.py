@@ -78,7 +78,7 @@ def frame_count(container: av.container.InputContainer, stream: av.VideoStream, 
     if stream.frames > 0:
         return int(stream.frames)
     if stream.duration and stream.time_base:
-        count = stream.duration * stream.time_base * rate
+        count: Fraction = stream.duration * stream.time_base * rate
     elif container.duration:
         count = Fraction(container.duration, av.time_base) * rate
     else:

@@ -14,7 +14,7 @@ import av
 
 from quaver.errors import MediaError, UsageError
 from quaver.media import probe
-from quaver.media.frame import MAX_SAMPLES, Frame
+from quaver.media.frame import MAX_SAMPLES, Frame, check_size
 from quaver.media.planes import SAME_SAMPLES, planes_of
 
 # Pictures a hostile header announces are refused before their memory is asked for; decoders count rows and
@@ -43,9 +43,11 @@ class VideoSource:
             raise
 
     def _open(self) -> None:
-        _refuse_non_files(self.path)
         try:
-            self._container = self._resources.enter_context(av.open(f"file:{self.path}", options=_OPTIONS))
+            _refuse_non_files(self.path)
+            self._container = self._resources.enter_context(
+                av.open(f"file:{self.path}", options=_OPTIONS, metadata_errors="replace")
+            )
             self._stream = _video_stream(self._container)
             self._decoded = self._decode()
             self._ahead = next(self._decoded, None)
@@ -106,8 +108,8 @@ class VideoSource:
             yield wanted
         if wanted is None:
             raise MediaError(
-                f"{self.path}: frames {self._first}:{'' if self._stop is None else self._stop} select nothing;"
-                f" the video has {number} frames that can be read"
+                f"{self.path}: frames [{self._first}:{'' if self._stop is None else self._stop}] select nothing;"
+                f" the video has {number} that can be read"
             )
 
     def _next(self, number: int) -> av.VideoFrame | None:
@@ -151,11 +153,11 @@ def _bounds(frames: slice | None) -> tuple[int, int | None, int]:
 
 def _refuse_non_files(path: Path) -> None:
     if path.is_dir():
-        raise MediaError(f"{path}: is a directory; legal is {_LEGAL}")
+        raise MediaError(f"is a directory; legal is {_LEGAL}")
     if not path.exists():
-        raise MediaError(f"{path}: no such file")
+        raise MediaError("no such file")
     if path.is_file() and path.stat().st_size == 0:
-        raise MediaError(f"{path}: the file is empty; legal is {_LEGAL}")
+        raise MediaError(f"the file is empty; legal is {_LEGAL}")
 
 
 def _video_stream(container: av.container.InputContainer) -> av.VideoStream:
@@ -169,6 +171,8 @@ def _video_stream(container: av.container.InputContainer) -> av.VideoStream:
         raise MediaError(f"the video is in a coding that this FFmpeg cannot decode; legal is {_LEGAL}")
     if context.name in _TEXT:
         raise MediaError(f"is a text file; legal is {_LEGAL}")
+    if context.width and context.height:
+        check_size(context.width, context.height)
     return streams[0]
 
 

@@ -1,28 +1,33 @@
-"""Decoded frames to files: y4m raw, mkv FFV1 lossless, mp4 H.264."""
+"""Frames to video files: .y4m raw, .mkv FFV1 (lossless), .mp4 H.264 (lossy)."""
 
 from __future__ import annotations
 
 import contextlib
-from fractions import Fraction
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import BinaryIO, Protocol, Self
 
 import av
 
 from quaver.errors import MediaError, UsageError
 from quaver.media.frame import Frame, VideoFormat
-from quaver.media.planes import picture_of, tag
-from quaver.media.probe import TIME_BASE_TAG
+from quaver.media.matroska import MatroskaWriter
+from quaver.media.mp4 import Mp4Writer
+from quaver.media.y4m import Y4mWriter
 
-SUFFIXES = (".y4m", ".mkv", ".mp4")
 
+class _Writer(Protocol):
+    def __init__(self, file: BinaryIO, video_format: VideoFormat) -> None: ...
 
-class _Format(Protocol):
     def write(self, frame: Frame) -> None: ...
 
-    def close(self) -> None: ...
+    def finish(self) -> None: ...
+
+
+_WRITERS: dict[str, type[_Writer]] = {".y4m": Y4mWriter, ".mkv": MatroskaWriter, ".mp4": Mp4Writer}
+_LEGAL = ".y4m (raw), .mkv (FFV1, lossless) or .mp4 (H.264, lossy)"
+SUFFIXES = tuple(_WRITERS)
 
 
 class VideoSink:
@@ -30,43 +35,67 @@ class VideoSink:
     error or Ctrl-C nothing is left of it."""
 
     def __init__(self, path: str | PathLike[str], video_format: VideoFormat) -> None:
-        self.path = Path(path)
+        self.path, self.format = Path(path), video_format
         suffix = self.path.suffix.lower()
-        if suffix not in SUFFIXES:
-            raise UsageError(f"{self.path}: the name must end in {' or '.join(SUFFIXES)} (raw, lossless, lossy)")
+        if suffix not in _WRITERS:
+            raise UsageError(f"{self.path}: a video's name must end in {_LEGAL}")
         if suffix == ".mp4" and (video_format.width % 2 or video_format.height % 2):
             size = f"{video_format.width}x{video_format.height}"
             raise UsageError(f"{self.path}: H.264 cannot hold {size}, only even sizes; write .mkv or .y4m")
-        if self.path.exists() and not self.path.is_file():
-            raise MediaError(f"{self.path}: cannot write: this is not a regular file")
-        self._part = self.path.with_name(f".{self.path.name}.part{suffix}")
+        self._last: int | None = None
+        self._part = self.path.with_name(f".{self.path.name}.part")
         try:
-            self._sink: _Format = (_Y4m if suffix == ".y4m" else _Container)(self._part, video_format)
-        except (OSError, av.FFmpegError) as error:
-            self._part.unlink(missing_ok=True)
+            if self.path.exists() and not self.path.is_file():
+                raise MediaError(f"{self.path}: cannot write: this is not a regular file")
+            self._file = self._part.open("wb")
+        except OSError as error:
             raise self._failure(error) from error
+        try:
+            self._writer = _WRITERS[suffix](self._file, video_format)
+        except BaseException as error:
+            self.discard()
+            if isinstance(error, (OSError, av.FFmpegError)):
+                raise self._failure(error) from error
+            raise
 
     def write(self, frame: Frame) -> None:
-        """Append a frame; pts must grow."""
+        """Append a frame of the sink's size; pts must grow.
+
+        Raises UsageError for a frame that does not fit, MediaError when the file cannot be written.
+        """
+        if frame.y.shape != (self.format.height, self.format.width) or frame.u.shape != self.format.chroma_shape:
+            rows, columns = frame.y.shape
+            raise UsageError(
+                f"{self.path}: a {columns}x{rows} frame in a {self.format.width}x{self.format.height} video"
+            )
+        if self._last is not None and frame.pts <= self._last:
+            raise UsageError(f"{self.path}: pts {frame.pts} follows {self._last}; pts must grow")
+        self._last = frame.pts
         try:
-            self._sink.write(frame)
+            self._writer.write(frame)
         except (OSError, av.FFmpegError) as error:
             raise self._failure(error) from error
 
     def close(self) -> None:
-        """Finish the file and give it its name."""
+        """Finish the file and give it its name; on failure nothing is left of it."""
         try:
-            self._sink.close()
+            if self._last is None:
+                raise MediaError(f"{self.path}: no frame was written, and an empty video is not legal")
+            self._writer.finish()
+            self._file.close()
             self._part.replace(self.path)
-        except (OSError, av.FFmpegError) as error:
-            self._part.unlink(missing_ok=True)
-            raise self._failure(error) from error
+        except BaseException as error:
+            self.discard()
+            if isinstance(error, (OSError, av.FFmpegError)):
+                raise self._failure(error) from error
+            raise
 
     def discard(self) -> None:
         """Leave nothing."""
-        with contextlib.suppress(OSError, av.FFmpegError):
-            self._sink.close()
-        self._part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._file.close()
+        with contextlib.suppress(OSError):
+            self._part.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self
@@ -85,63 +114,8 @@ class VideoSink:
 
 
 def create_video(path: str | PathLike[str], video_format: VideoFormat) -> VideoSink:
-    """A sink for frames of `video_format`; the suffix of `path` says what is written."""
+    """A sink for frames of `video_format`; the suffix of `path` says what is written.
+
+    Raises UsageError for another suffix or an odd size in .mp4, MediaError when the file cannot be created.
+    """
     return VideoSink(path, video_format)
-
-
-class _Y4m:
-    """YUV4MPEG2. It has no times: one frame after the other at the nominal rate."""
-
-    def __init__(self, path: Path, video_format: VideoFormat) -> None:
-        self._file = path.open("wb")
-        f = video_format
-        chroma = {0: "420mpeg2", 1: "420jpeg", 2: "420paldv"}.get(f.chroma_location, "420jpeg")
-        fields = (
-            f"W{f.width} H{f.height} F{f.frame_rate.numerator}:{f.frame_rate.denominator} Ip"
-            f" A{f.sample_aspect.numerator}:{f.sample_aspect.denominator} C{chroma}"
-            f" XCOLORRANGE={'FULL' if f.full_range else 'LIMITED'}"
-        )
-        self._file.write(f"YUV4MPEG2 {fields}\n".encode())
-
-    def write(self, frame: Frame) -> None:
-        self._file.write(b"FRAME\n")
-        for plane in (frame.y, frame.u, frame.v):
-            self._file.write(plane.tobytes())
-
-    def close(self) -> None:
-        self._file.close()
-
-
-class _Container:
-    """FFV1 in Matroska, or H.264 in MP4."""
-
-    def __init__(self, path: Path, video_format: VideoFormat) -> None:
-        lossless = path.suffix.lower() == ".mkv"
-        self._format = video_format
-        self._time_base = video_format.time_base
-        self._container: Any = av.open(str(path), "w")
-        rate = Fraction(video_format.frame_rate).limit_denominator(100_000)
-        stream = self._container.add_stream("ffv1" if lossless else "libx264", rate=rate)
-        stream.width, stream.height, stream.pix_fmt = video_format.width, video_format.height, "yuv420p"
-        stream.codec_context.time_base = self._time_base
-        stream.codec_context.sample_aspect_ratio = video_format.sample_aspect
-        stream.time_base = self._time_base
-        tag(stream.codec_context, video_format)
-        if lossless:
-            stream.metadata[TIME_BASE_TAG] = str(self._time_base)
-        else:
-            stream.options = {"crf": "16"}
-        self._stream = stream
-
-    def write(self, frame: Frame) -> None:
-        picture = picture_of((frame.y, frame.u, frame.v), self._format)
-        picture.pts, picture.time_base = frame.pts, self._time_base
-        self._container.mux(self._stream.encode(picture))
-
-    def close(self) -> None:
-        if self._container is not None:
-            container, self._container = self._container, None
-            try:
-                container.mux(self._stream.encode(None))
-            finally:
-                container.close()

@@ -5,11 +5,13 @@ Source: Calderbank, Daubechies, Sweldens, Yeo, "Wavelet transforms that map inte
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 
-def forward(vectors: NDArray[np.int16]) -> NDArray[np.int32]:
+def forward(vectors: NDArray[np.signedinteger[Any]]) -> NDArray[np.int32]:
     """Vectors (h, w, 2), h and w even, to latents (4, 2, h/2, w/2): average, horizontal, vertical, diagonal."""
     v = vectors.astype(np.int32).transpose(2, 0, 1)
     low, high = _split(v[:, :, 0::2], v[:, :, 1::2])

@@ -8,7 +8,8 @@ one inside. Every step is one array operation, unlike a raster predictor. See do
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +17,27 @@ from numpy.typing import NDArray
 COARSEST = 16
 
 Map = NDArray[np.int32]
-Step = tuple[NDArray[np.intp], NDArray[np.intp], int, bool]  # rows, columns, distance, diagonal neighbours
+Index = NDArray[np.intp]
+
+_DIAGONAL = ((-1, -1), (-1, 1), (1, -1), (1, 1))
+_STRAIGHT = ((-1, 0), (1, 0), (0, -1), (0, 1))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Step:
+    """Positions that are predicted together, and the four known neighbours of each; none on the coarsest grid."""
+
+    rows: Index
+    columns: Index
+    around: tuple[tuple[Index, Index], ...]
 
 
 def residual(values: Map, temporal: Map | None) -> Map:
     """What is coded of `values` (..., h, w): their difference from the prediction."""
     result = np.empty_like(values)
     for step in _steps(*values.shape[-2:]):
-        rows, columns = step[:2]
-        result[..., rows, columns] = values[..., rows, columns] - _prediction(values, temporal, step)
+        here = (..., step.rows, step.columns)
+        result[here] = values[here] - _prediction(values, temporal, step)
     return result
 
 
@@ -32,51 +45,52 @@ def reconstruct(coded: Map, temporal: Map | None) -> Map:
     """The inverse of `residual`."""
     values = np.empty_like(coded)
     for step in _steps(*coded.shape[-2:]):
-        rows, columns = step[:2]
-        values[..., rows, columns] = coded[..., rows, columns] + _prediction(values, temporal, step)
+        here = (..., step.rows, step.columns)
+        values[here] = coded[here] + _prediction(values, temporal, step)
     return values
 
 
-def _steps(height: int, width: int) -> Iterator[Step]:
-    yield *_grid(height, width, 0, 0, COARSEST), 0, False
-    spacing = COARSEST
-    while spacing > 1:
-        half = spacing // 2
-        yield *_grid(height, width, half, half, spacing), half, True
-        yield *_grid(height, width, 0, half, spacing), half, False
-        yield *_grid(height, width, half, 0, spacing), half, False
-        spacing = half
-
-
-def _grid(height: int, width: int, top: int, left: int, spacing: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    rows, columns = np.meshgrid(np.arange(top, height, spacing), np.arange(left, width, spacing), indexing="ij")
-    return rows, columns
-
-
-def _prediction(values: Map, temporal: Map | None, step: Step) -> Map:
-    rows, columns, distance, diagonal = step
-    past = temporal[..., rows, columns] if temporal is not None else None
-    if distance == 0:
-        return past if past is not None else np.zeros((*values.shape[:-2], *rows.shape), np.int32)
-    height, width = values.shape[-2:]
-
-    def neighbour(down: int, right: int) -> Map:
-        r, c = rows + down * distance, columns + right * distance
-        # Outside: the neighbour on the other side. A map with neither side has a known one across.
-        r = np.where((r < 0) | (r >= height), rows - down * distance, r)
-        c = np.where((c < 0) | (c >= width), columns - right * distance, c)
-        across_columns, across_rows = (r < 0) | (r >= height), (c < 0) | (c >= width)
-        r, c = (
-            np.where(across_columns, rows, np.where(across_rows, rows - distance, r)),
-            np.where(across_rows, columns, np.where(across_columns, columns - distance, c)),
-        )
-        return values[..., r, c]
-
-    if diagonal:
-        around = [neighbour(-1, -1), neighbour(-1, 1), neighbour(1, -1), neighbour(1, 1)]
-    else:
-        around = [neighbour(-1, 0), neighbour(1, 0), neighbour(0, -1), neighbour(0, 1)]
+def _prediction(values: Map, temporal: Map | None, step: _Step) -> Map:
+    past = temporal[..., step.rows, step.columns] if temporal is not None else None
+    if not step.around:
+        return past if past is not None else np.zeros((*values.shape[:-2], *step.rows.shape), np.int32)
+    around = [values[..., rows, columns] for rows, columns in step.around]
     if past is not None:
         return np.sort(np.stack([*around, past]), axis=0)[2]
     ordered = np.sort(np.stack(around), axis=0)
     return (ordered[1] + ordered[2] + 1) >> 1
+
+
+@lru_cache(maxsize=16)
+def _steps(height: int, width: int) -> tuple[_Step, ...]:
+    """The order of a map's positions; the same for every map of a size, and slow to find again for every frame."""
+    steps = [_Step(*_grid(height, width, 0, 0, COARSEST), ())]
+    spacing = COARSEST
+    while spacing > 1:
+        half = spacing // 2
+        for top, left, directions in ((half, half, _DIAGONAL), (0, half, _STRAIGHT), (half, 0, _STRAIGHT)):
+            rows, columns = _grid(height, width, top, left, spacing)
+            around = tuple(
+                _neighbour(rows, columns, height, width, down * half, right * half) for down, right in directions
+            )
+            steps.append(_Step(rows, columns, around))
+        spacing = half
+    return tuple(steps)
+
+
+def _grid(height: int, width: int, top: int, left: int, spacing: int) -> tuple[Index, Index]:
+    rows, columns = np.meshgrid(np.arange(top, height, spacing), np.arange(left, width, spacing), indexing="ij")
+    return rows, columns
+
+
+def _neighbour(rows: Index, columns: Index, height: int, width: int, down: int, right: int) -> tuple[Index, Index]:
+    r, c = rows + down, columns + right
+    # Outside: the neighbour on the other side. A map with neither side has a known one across.
+    r = np.where((r < 0) | (r >= height), rows - down, r)
+    c = np.where((c < 0) | (c >= width), columns - right, c)
+    distance = max(abs(down), abs(right))
+    no_row, no_column = (r < 0) | (r >= height), (c < 0) | (c >= width)
+    return (
+        np.where(no_row, rows, np.where(no_column, rows - distance, r)),
+        np.where(no_column, columns, np.where(no_row, columns - distance, c)),
+    )

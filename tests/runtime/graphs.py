@@ -1,0 +1,60 @@
+"""Random legal integer graphs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from quaver.runtime.graph import Add, Concat, Conv, IntegerGraph, Node, Port
+
+
+def convolution(
+    rng: np.random.Generator,
+    name: str,
+    source: str,
+    inputs: int,
+    outputs: int,
+    kernel: int = 1,
+    depthwise: bool = False,
+    x_zero: int = 128,
+    y_zero: int = 128,
+) -> Conv:
+    """Weights use their whole range; multipliers spread sums over about the range of a byte."""
+    groups = inputs if depthwise else 1
+    weight = rng.integers(-64, 65, (outputs, inputs // groups, kernel, kernel)).astype(np.int8)
+    spread = 64 * 128 * np.sqrt(weight[0].size)
+    multiplier = (rng.uniform(20, 200, outputs) / spread).astype(np.float32)
+    bias = rng.integers(-50000, 50000, outputs).astype(np.int32)
+    return Conv(name, source, name, weight, bias, multiplier, x_zero, y_zero, groups)
+
+
+def separable(seed: int, channels: int = 12) -> IntegerGraph:
+    """Two ports, a concatenation, one block as the networks have it, a dense 3x3 and a head."""
+    rng = np.random.default_rng(seed)
+    extra = int(rng.integers(1, 6))
+    nodes: list[Node] = [
+        Concat(("a", "b"), "both"),
+        convolution(rng, "enter", "both", channels + extra, channels),
+        convolution(rng, "first", "enter", channels, channels, y_zero=0),
+        convolution(rng, "mix", "first", channels, channels, 3, True, x_zero=0),
+        convolution(rng, "second", "mix", channels, channels),
+        Add("enter", "second", "sum"),
+        convolution(rng, "wide", "sum", channels, 2 * channels, y_zero=0),
+        convolution(rng, "narrow", "wide", 2 * channels, channels, x_zero=0),
+        Add("sum", "narrow", "total"),
+        convolution(rng, "dense", "total", channels, 8, 3, y_zero=int(rng.integers(0, 256))),
+    ]
+    head_zero = nodes[-1].y_zero  # type: ignore[union-attr]
+    nodes.append(convolution(rng, "head", "dense", 8, 5, 3, x_zero=head_zero))
+    ports = (Port("a", channels, 128), Port("b", extra, 128))
+    return IntegerGraph(f"random-{seed}", ports, (Port("head", 5, 128), Port("total", channels, 128)), tuple(nodes))
+
+
+def inputs_for(graph: IntegerGraph, seed: int, height: int, width: int) -> dict[str, np.ndarray]:
+    """Uniform, extreme or nearly constant codes."""
+    rng = np.random.default_rng(seed)
+    kinds = (
+        lambda shape: rng.integers(0, 256, shape).astype(np.uint8),
+        lambda shape: rng.choice(np.array([0, 255], np.uint8), shape),
+        lambda shape: np.full(shape, rng.integers(0, 256), np.uint8),
+    )
+    return {port.name: kinds[seed % 3]((port.channels, height, width)) for port in graph.inputs}
