@@ -77,7 +77,7 @@ def test_no_video_to_encode(quaver: Quaver, tmp_path: Path, kind: str) -> None:
         (("--gop", 0), ("0", "at least 1")),
         (("--frames", "3"), ("A:B",)),
         (("--frames", "4:2"), ("A:B",)),
-        (("--frames", "99:"), ("99", "5 frames")),
+        (("--frames", "99:"), ("99", "has 5")),
         (("--model", "nonsense"), ("nonsense", "known")),
         (("--model", "missing.qvm"), ("missing.qvm",)),
         (("--executor", "abacus"), ("abacus", "known")),
@@ -137,7 +137,7 @@ def test_a_stream_cut_anywhere(quaver: Quaver, tmp_path: Path) -> None:
     whole = stream(tmp_path).read_bytes()
     source, target = tmp_path / "cut.qvr", tmp_path / "out.y4m"
     codes = set()
-    for size in range(1, len(whole), max(1, len(whole) // 40)):
+    for size in range(1, len(whole), max(1, len(whole) // 30)):
         source.write_bytes(whole[:size])
         with nothing_new(tmp_path):
             outcome = quaver("decode", source, target)
@@ -150,7 +150,7 @@ def test_a_stream_with_a_flipped_bit(quaver: Quaver, tmp_path: Path) -> None:
     """Every flip is noticed; fields that decoding does not need may still be wrong only in the index."""
     whole = stream(tmp_path).read_bytes()
     source, target = tmp_path / "flipped.qvr", tmp_path / "out.y4m"
-    for at in range(0, len(whole), max(1, len(whole) // 60)):
+    for at in range(0, len(whole), max(1, len(whole) // 40)):
         source.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :])
         with nothing_new(tmp_path):
             one_line(quaver("decode", source, target), "flipped.qvr")

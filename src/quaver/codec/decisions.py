@@ -20,6 +20,7 @@ Scaled = NDArray[np.float32]  # (96, h8, w8) coefficients in quantization steps
 
 # Share of a step below which a coefficient is rounded towards zero; Laplacian sources gain rate from it.
 ROUNDING = {FrameKind.INTRA: 0.40, FrameKind.INTER: 0.25}
+INTRA_BONUS = 8
 MOTION_BIT = 2.5  # squared error that one motion bit must save, times lambda
 AREA_BITS = 2.0  # what coding an area costs beside its coefficients and its level
 LEVEL_BITS = 2.0  # a level at distance d from its prediction costs LEVEL_BITS * log2(1 + d)
@@ -28,6 +29,11 @@ LEVEL_BITS = 2.0  # a level at distance d from its prediction costs LEVEL_BITS *
 def lagrangian(quality: int) -> float:
     """lambda of J = R + lambda * D: bits per luma sample that one unit of squared error is worth."""
     return float(0.001 * 300 ** (quality / (QUALITIES - 1)))
+
+
+def intra_quality(quality: int) -> int:
+    """What an intra frame is coded with: better, since the frames after it inherit what it has."""
+    return min(QUALITIES - 1, quality + int(INTRA_BONUS))
 
 
 def motion_bit_cost(quality: int) -> float:

@@ -37,6 +37,7 @@ class CodedFrame:
     """A frame's payload and the state both sides have after it."""
 
     kind: FrameKind
+    quality: int
     payload: bytes
     state: State
 
@@ -53,11 +54,12 @@ def encode_picture(
             code_vectors(writer, vectors, past)
             chosen = _choose(picture, prediction, engine, quality, FrameKind.INTER, past.levels)
             state = code_inter(writer, engine, chosen, prediction, vectors, past, quality)
-            return CodedFrame(FrameKind.INTER, writer.finish(), state)
+            return CodedFrame(FrameKind.INTER, quality, writer.finish(), state)
     writer = SymbolWriter(engine.model)
-    chosen = _choose(picture, grey(picture.blocks), engine, quality, FrameKind.INTRA)
-    state = code_intra(writer, engine, chosen, picture.blocks, quality)
-    return CodedFrame(FrameKind.INTRA, writer.finish(), state)
+    better = decisions.intra_quality(quality)
+    chosen = _choose(picture, grey(picture.blocks), engine, better, FrameKind.INTRA)
+    state = code_intra(writer, engine, chosen, picture.blocks, better)
+    return CodedFrame(FrameKind.INTRA, better, writer.finish(), state)
 
 
 def _choose(
@@ -162,7 +164,7 @@ class Encoder:
         coded = encode_picture(pad(frame), past, self._engine, self.quality, self.scene_cuts)
         self._since_intra = 1 if coded.kind == FrameKind.INTRA else self._since_intra + 1
         self._state, self._pts = coded.state, frame.pts
-        record = FrameRecord(coded.kind, self.quality, frame.pts, coded.state.picture.checksum(), coded.payload)
+        record = FrameRecord(coded.kind, coded.quality, frame.pts, coded.state.picture.checksum(), coded.payload)
         try:
             self._writer.write(record)
         except OSError as error:

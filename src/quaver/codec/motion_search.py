@@ -97,7 +97,7 @@ class _Search:
 
     def propagate(self, best: Vectors, cost: Costs) -> tuple[Vectors, Costs]:
         cost = self.cost(best, best)  # the neighbours have moved since it was last computed
-        padded = np.pad(best, ((1, 1), (1, 1), (0, 0)), mode="edge")
+        padded = _with_edges(best)
         height, width = self.shape
         for down, right in _SQUARE[:4]:
             best, cost = self.improve(best, cost, padded[1 + down : 1 + down + height, 1 + right : 1 + right + width])
@@ -161,7 +161,7 @@ def _bits(difference: Vectors) -> Costs:
 
 def _median(field: Vectors) -> Vectors:
     """Median of the left, upper, right and lower neighbours and the block itself, per component."""
-    padded = np.pad(field, ((1, 1), (1, 1), (0, 0)), mode="edge")
+    padded = _with_edges(field)
     around = np.stack([padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:], field])
     middle: Vectors = np.partition(around, 2, axis=0)[2]
     return middle
@@ -182,21 +182,25 @@ def _coarse_search(current: Plane, reference: Plane) -> Vectors:
     luma samples (h8, w8, 2)."""
     small, past = _shrink(current), _shrink(reference)
     rows, columns = current.shape[0] // 8, current.shape[1] // 8
-    reach = _COARSE_RANGE
+    reach, (height, width) = _COARSE_RANGE, small.shape
     padded = np.pad(past, reach, mode="edge")
-    height, width = small.shape
-    lowest = np.full((rows, columns), np.inf, np.float32)
-    best = np.zeros((rows, columns, 2), np.int32)
-    displacements = [(y, x) for y in range(-reach, reach + 1) for x in range(-reach, reach + 1)]
-    for down, right in sorted(displacements, key=lambda d: (abs(d[0]) + abs(d[1]), d)):
-        shifted = padded[reach + down : reach + down + height, reach + right : reach + right + width]
-        difference = np.abs(small - shifted)
-        sums = _smooth(_area_sum(difference))
-        # A little more for longer vectors, so that flat areas stay at rest.
-        sums += np.float32(4 * (abs(down) + abs(right)))
-        better = sums < lowest
-        lowest[better] = sums[better]
-        best[better] = 4 * right, 4 * down
+    sides = range(-reach, reach + 1)
+    sums = np.empty((len(sides), len(sides), rows, columns), np.float32)
+    for number, down in enumerate(sides):
+        # One displacement down and all displacements to the right: (h, displacements, w).
+        shifted = sliding_window_view(padded[reach + down : reach + down + height], width, axis=1)
+        difference = np.abs(small[:, None] - shifted)
+        blocks = difference[0::2] + difference[1::2]
+        around = _with_edges((blocks[..., 0::2] + blocks[..., 1::2]).transpose(0, 2, 1))
+        three = around[:-2] + around[1:-1] + around[2:]
+        sums[number] = (three[:, :-2] + three[:, 1:-1] + three[:, 2:]).transpose(2, 0, 1)
+    lengths = np.add.outer(np.abs(sides), np.abs(sides))
+    # A little more for longer vectors, so that flat areas stay at rest; of equal ones the shortest.
+    sums += np.float32(4) * lengths[..., None, None].astype(np.float32)
+    order = np.argsort(lengths.ravel(), kind="stable")
+    chosen = order[sums.reshape(len(order), rows, columns)[order].argmin(0)]
+    down, right = np.divmod(chosen, len(sides))
+    best: Vectors = np.stack([4 * (right - reach), 4 * (down - reach)], axis=-1).astype(np.int32)
     return best
 
 
@@ -206,9 +210,11 @@ def _shrink(plane: Plane) -> NDArray[np.float32]:
     return means
 
 
-def _smooth(sums: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Sum over 3x3 blocks."""
-    p = np.pad(sums, 1, mode="edge")
-    rows = p[:-2] + p[1:-1] + p[2:]
-    total: NDArray[np.float32] = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
-    return total
+def _with_edges(field: NDArray[Any]) -> NDArray[Any]:
+    """(h, w, ...) with its border repeated once on every side; np.pad takes far longer on small arrays."""
+    height, width = field.shape[:2]
+    result = np.empty((height + 2, width + 2, *field.shape[2:]), field.dtype)
+    result[1:-1, 1:-1] = field
+    result[0, 1:-1], result[-1, 1:-1] = field[0], field[-1]
+    result[:, 0], result[:, -1] = result[:, 1], result[:, -2]
+    return result

@@ -18,7 +18,7 @@ from quaver.media.planes import picture_of, tag
 from quaver.media.probe import TIME_BASE_TAG
 
 _NANO = 10**9
-_SITING = {0: (1, 2), 1: (2, 2), 2: (1, 1), 3: (2, 1)}  # ChromaLocType: ChromaSitingHorz, ChromaSitingVert
+_SITING = {0: (1, 2), 1: (2, 2), 2: (1, 1)}  # ChromaLocType: ChromaSitingHorz, ChromaSitingVert
 _ENGINE = "quaver"
 
 
