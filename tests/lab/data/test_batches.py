@@ -9,7 +9,7 @@ import pytest
 
 from quaver.errors import UsageError
 from quaver.lab.data import batches
-from quaver.lab.data.batches import Batch, make_batch
+from quaver.lab.data.batches import Batch, largest_size, make_batch
 from quaver.lab.data.cache import ClipCache
 
 from .samples import clip_of, random_planes, slope_planes
@@ -116,6 +116,19 @@ def test_clips_that_do_not_fit_are_left_alone(tmp_path: Path) -> None:
         make_batch(ClipCache((small,)), 0, 0, 48, 1, 2)
     photo = clip_of(tmp_path, "photo", random_planes(1, 80, 80), photo=True)
     assert make_batch(ClipCache((small, photo)), 0, 0, 48, 2, 30).y.shape == (2, 30, 48, 48)
+
+
+def test_the_largest_size_is_one_that_works(tmp_path: Path) -> None:
+    video = clip_of(tmp_path, "v_0", random_planes(3, 48, 128))
+    photo = clip_of(tmp_path, "p", random_planes(1, 120, 120), photo=True)
+    for clips, frames, expected in (((video,), 3, 48), ((video,), 4, 16), ((video, photo), 4, 80)):
+        cache = ClipCache(clips)
+        assert largest_size(cache, frames, 192) == expected
+        assert largest_size(cache, frames, 40) == min(expected, 32)
+        if (clips, frames) != ((video,), 4):
+            make_batch(cache, 0, 0, expected, 1, frames)
+            with pytest.raises(UsageError):
+                make_batch(cache, 0, 0, expected + 16, 1, frames)
 
 
 @pytest.mark.parametrize("arguments", [(24, 1, 1), (0, 1, 1), (16, 0, 1), (16, 1, 0)])

@@ -56,17 +56,27 @@ def make_batch(cache: ClipCache, seed: int, step: int, size: int, batch: int, fr
     return Batch(y, u, v, quality)
 
 
+def largest_size(cache: ClipCache, frames: int, limit: int) -> int:
+    """The largest crop, a multiple of 16 up to `limit`, of which some clip holds `frames` frames; 16 if none does."""
+    sizes = range(limit - limit % 16, 16, -16)
+    return next((size for size in sizes if any(_fits(clip, size, frames) for clip in cache.clips)), 16)
+
+
+def _fits(clip: Clip, size: int, frames: int) -> bool:
+    side = min(clip.height, clip.width)
+    if clip.photo:
+        return side >= least_side(size)
+    return side >= size and max(clip.scene_lengths) >= frames
+
+
 def _groups(cache: ClipCache, size: int, frames: int) -> list[tuple[float, list[Clip]]]:
     """Clips that fit, by source, with the sources' weights: the logarithm of their frames, so that long ones do
     not drown the rest. All photos are one group with its own share."""
     sources: dict[str, list[Clip]] = defaultdict(list)
     photos: list[Clip] = []
     for clip in cache.clips:
-        side = min(clip.height, clip.width)
-        if clip.photo and side >= least_side(size):
-            photos.append(clip)
-        elif not clip.photo and side >= size and max(clip.scene_lengths) >= frames:
-            sources[clip.source].append(clip)
+        if _fits(clip, size, frames):
+            (photos if clip.photo else sources[clip.source]).append(clip)
     groups = [(float(np.log1p(sum(clip.frames for clip in clips))), clips) for clips in sources.values()]
     if photos:
         rest = sum(weight for weight, _ in groups)

@@ -9,6 +9,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
 from glob import escape
@@ -172,8 +173,9 @@ def _decode(path: Path, target: Path, warn: Callable[[str], None]) -> Clip:
     except OSError as error:
         raise UsageError(f"{target.parent}: cannot write the clip cache: {error.strerror or error}") from error
     finally:
-        part.unlink(missing_ok=True)
-        note.unlink(missing_ok=True)
+        with suppress(OSError):  # the error above says why; a folder that is none has nothing to remove either
+            part.unlink(missing_ok=True)
+            note.unlink(missing_ok=True)
 
 
 def _write(

@@ -91,15 +91,13 @@ def _add_patch(planes: Planes, result: Planes, path: Path, rng: np.random.Genera
         if (high <= low).any():
             continue
         pieces = _window(planes, own, t, (low[0], low[1]), (high[0] - low[0], high[1] - low[1]), size)
+        rows, columns = ((np.arange(low[i], high[i]) - centre[i]) / axes[i] for i in (0, 1))
+        share = np.clip((1 - np.hypot(rows[:, None], columns[None])) * axes.min() + 0.5, 0, 1)
         for part, piece, out in zip((1, 2, 2), pieces, result, strict=True):
-            rows, columns = (
-                (np.arange(low[i] // part, high[i] // part) * part + (part - 1) / 2 - centre[i]) / axes[i]
-                for i in (0, 1)
-            )
-            edge = (1 - np.hypot(rows[:, None], columns[None])) * axes.min() / part + 0.5
-            share = np.clip(edge, 0, 1)
+            # What covers the four luma samples of a chroma sample covers it, on average.
+            covered = share.reshape(share.shape[0] // part, part, -1, part).mean((1, 3))
             target = out[t, low[0] // part : high[0] // part, low[1] // part : high[1] // part]
-            target[:] = np.rint(target + share * (piece.astype(np.float64) - target)).astype(np.uint8)
+            target[:] = np.rint(target + covered * (piece.astype(np.float64) - target)).astype(np.uint8)
 
 
 def _window(
