@@ -15,7 +15,7 @@ from quaver.codec.encoder import Encoder
 from quaver.lab.lower.model import calibrate, lower
 from quaver.lab.models.codec import Codec, Preset
 from quaver.lab.models.weights import set_integer
-from quaver.lab.train.objective import Sequence
+from quaver.lab.train.objective import Sequence, code_sequence
 from quaver.lab.train.recipes import Stage
 from quaver.media.frame import Frame, VideoFormat
 from quaver.runtime.model import load_model, read_model, save_model
@@ -72,13 +72,8 @@ def test_forward_pass_equals_the_runtime(codec: Codec, quality: int, tmp_path) -
 
     set_integer(codec, True)
     codec.use_encoder = True
-    clip, state = sequence(frames, quality), None
     with torch.no_grad():
-        for t in range(len(frames)):
-            if state is None:
-                state, _ = codec.code_intra(clip.frame(t), clip.quality)
-            else:
-                state, _ = codec.code_inter(clip.frame(t), state, clip.quality)
+        for t, (state, _) in enumerate(code_sequence(codec, sequence(frames, quality))):
             for plane, name in zip(state.picture, "yuv", strict=True):
                 np.testing.assert_array_equal(plane[0].numpy(), getattr(decoded[t], name), f"frame {t}, {name}")
 

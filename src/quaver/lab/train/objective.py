@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from quaver.codec.decisions import lagrangian
-from quaver.lab.models.codec import Codec
+from quaver.codec.decisions import intra_quality, lagrangian
+from quaver.lab.models.codec import Codec, State
 from quaver.lab.train.recipes import Stage
 from quaver.lab.twin.transform import Planes
 
 _LAMBDA = torch.tensor([lagrangian(quality) for quality in range(64)])
+_INTRA_QUALITY = torch.tensor([intra_quality(quality) for quality in range(64)])
 _BALANCE = 0.35  # loss is scaled by lambda**-0.35, so that no quality dominates
 _MIDDLE = 0.0173
 
@@ -46,24 +48,29 @@ def distortion(a: Planes, b: Planes) -> Tensor:
     return (6 * y + u + v) / 8
 
 
+def code_sequence(codec: Codec, sequence: Sequence, through_time: bool = True) -> Iterator[tuple[State, Tensor]]:
+    """Code frame after frame as the encoder does, the intra frame at its better quality: the state after each, and
+    the bits (B,) of its coefficients. `through_time`: gradients pass from frame to frame."""
+    state, bits = codec.code_intra(sequence.frame(0), _INTRA_QUALITY[sequence.quality])
+    yield state, bits
+    for t in range(1, sequence.y.shape[1]):
+        past = state if through_time else state.detached()
+        state, bits = codec.code_inter(sequence.frame(t), past, sequence.quality)
+        yield state, bits
+
+
 def run_sequence(codec: Codec, sequence: Sequence, stage: Stage) -> Outcome:
     """Code a sequence as `stage` says. The rate is that of coefficients; what the encoder decides without
-    gradient (vectors, levels, intra DC) is left out."""
+    gradient (vectors, levels, intra DC) is left out. Lambda is that of the sequence's quality, in its intra frame
+    too: what better intra frames are for is the frames after them."""
     codec.use_encoder = stage.encoder
     quality = sequence.quality
     area = sequence.y.shape[2] * sequence.y.shape[3]
     weight = (_LAMBDA[quality] / _MIDDLE) ** -_BALANCE
     total = torch.zeros(())
     costs, rates, errors = [], [], []
-    state = None
-    for t in range(sequence.y.shape[1]):
-        frame = sequence.frame(t)
-        if state is None:
-            state, bits = codec.code_intra(frame, quality)
-        else:
-            past = state if stage.through_time else state.detached()
-            state, bits = codec.code_inter(frame, past, quality)
-        error = distortion(state.picture, frame).float()
+    for t, (state, bits) in enumerate(code_sequence(codec, sequence, stage.through_time)):
+        error = distortion(state.picture, sequence.frame(t)).float()
         cost = bits / area + _LAMBDA[quality] * error
         total = total + (weight * cost).mean()
         costs.append(cost.detach().mean())
