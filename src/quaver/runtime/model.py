@@ -56,8 +56,8 @@ class IntegerModel:
     graphs: Mapping[str, IntegerGraph] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.steps.shape != (QUALITIES, 2) or self.steps.min() < 1 or self.steps.max() > 1 << 14:
-            raise ModelError(f"model {self.name!r}: steps must be (64, 2) in 1..16384")
+        if self.steps.shape != (QUALITIES, 2) or self.steps.min() < 1 or self.steps.max() > 1 << 13:
+            raise ModelError(f"model {self.name!r}: steps must be (64, 2) in 1..8192")
         for label, levels in (("intra", self.intra_levels), ("inter", self.inter_levels)):
             if levels.ndim != 2 or levels.shape[1] != CHANNELS or not 2 <= len(levels) <= LEVELS_LIMIT:
                 raise ModelError(f"model {self.name!r}: {label}_levels must be (2..{LEVELS_LIMIT}, {CHANNELS})")
