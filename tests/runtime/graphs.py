@@ -17,6 +17,7 @@ def convolution(
     depthwise: bool = False,
     x_zero: int = 128,
     y_zero: int = 128,
+    codes: tuple[int, int] = (0, 255),
 ) -> Conv:
     """Weights use their whole range; multipliers spread sums over about the range of a byte."""
     groups = inputs if depthwise else 1
@@ -24,7 +25,7 @@ def convolution(
     spread = 64 * 128 * np.sqrt(weight[0].size)
     multiplier = (rng.uniform(20, 200, outputs) / spread).astype(np.float32)
     bias = rng.integers(-50000, 50000, outputs).astype(np.int32)
-    return Conv(name, source, name, weight, bias, multiplier, x_zero, y_zero, groups)
+    return Conv(name, source, name, weight, bias, multiplier, x_zero, y_zero, groups, *codes)
 
 
 def separable(seed: int, channels: int = 12) -> IntegerGraph:
@@ -34,9 +35,9 @@ def separable(seed: int, channels: int = 12) -> IntegerGraph:
     nodes: list[Node] = [
         Concat(("a", "b"), "both"),
         convolution(rng, "enter", "both", channels + extra, channels),
-        convolution(rng, "first", "enter", channels, channels, y_zero=0),
+        convolution(rng, "first", "enter", channels, channels, y_zero=0, codes=(0, 15)),
         convolution(rng, "mix", "first", channels, channels, 3, True, x_zero=0),
-        convolution(rng, "second", "mix", channels, channels),
+        convolution(rng, "second", "mix", channels, channels, codes=(120, 135)),
         Add("enter", "second", "sum"),
         convolution(rng, "wide", "sum", channels, 2 * channels, y_zero=0),
         convolution(rng, "narrow", "wide", 2 * channels, channels, x_zero=0),

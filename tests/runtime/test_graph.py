@@ -54,6 +54,8 @@ def test_bound_is_reached_where_zero_point_is_in_the_middle() -> None:
         ({"multiplier": np.array([1, np.nan], np.float32)}, "not positive"),
         ({"multiplier": np.array([1, 0], np.float32)}, "not positive"),
         ({"x_zero": 256}, "zero-point"),
+        ({"low": 9, "high": 9}, "not a range"),
+        ({"high": 256}, "not a range"),
         ({"groups": 2}, "groups"),
         ({"bias": np.zeros(3, np.int32)}, "one per output"),
         ({"weight": np.zeros((2, 3, 2, 2), np.int8)}, "kernel"),

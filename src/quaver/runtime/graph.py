@@ -29,10 +29,10 @@ class Port:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Conv:
-    """q = clamp(rint(fl32(float32(acc) * multiplier)) + y_zero, 0, 255), acc = bias + sum w (x - x_zero).
+    """q = clamp(rint(fl32(float32(acc) * multiplier)) + y_zero, low, high), acc = bias + sum w (x - x_zero).
 
     weight: int8 (O, I / groups, k, k), |w| <= 64; bias: int32 (O,); multiplier: float32 (O,), positive. Stride 1;
-    padding k // 2 with x_zero.
+    padding k // 2 with x_zero. low, high: the codes in use, 0 and 255 unless the activation has fewer than 8 bits.
     """
 
     name: str
@@ -44,6 +44,8 @@ class Conv:
     x_zero: int
     y_zero: int
     groups: int = 1
+    low: int = 0
+    high: int = 255
 
     @property
     def kernel(self) -> int:
@@ -119,7 +121,8 @@ class IntegerGraph:
                 for part in ("weight", "bias", "multiplier"):
                     arrays[f"{node.name}.{part}"] = getattr(node, part)
                 plain = {key: getattr(node, key) for key in _CONV_FIELDS}
-                nodes.append({"op": "conv", **plain})
+                narrow = {key: getattr(node, key) for key, usual in _CODES.items() if getattr(node, key) != usual}
+                nodes.append({"op": "conv", **plain, **narrow})
             elif isinstance(node, Add):
                 nodes.append({"op": "add", "a": node.a, "b": node.b, "output": node.output})
             else:
@@ -145,16 +148,16 @@ class IntegerGraph:
 
 
 _CONV_FIELDS = ("name", "input", "output", "x_zero", "y_zero", "groups")
+_CODES = {"low": 0, "high": 255}  # described only where they differ
 
 
 def _node(entry: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Node:
     if entry["op"] == "conv":
         name = str(entry["name"])
         weight, bias, multiplier = (arrays[f"{name}.{part}"] for part in ("weight", "bias", "multiplier"))
-        zeros = int(entry["x_zero"]), int(entry["y_zero"])
-        return Conv(
-            name, str(entry["input"]), str(entry["output"]), weight, bias, multiplier, *zeros, int(entry["groups"])
-        )
+        numbers = [int(entry[key]) for key in ("x_zero", "y_zero", "groups")]
+        numbers += [int(entry.get(key, usual)) for key, usual in _CODES.items()]
+        return Conv(name, str(entry["input"]), str(entry["output"]), weight, bias, multiplier, *numbers)
     if entry["op"] == "add":
         return Add(str(entry["a"]), str(entry["b"]), str(entry["output"]))
     if entry["op"] == "concat":
@@ -198,6 +201,8 @@ def _problem(conv: Conv, inputs: int) -> str | None:
         return "a multiplier is not positive"
     if not (0 <= conv.x_zero <= 255 and 0 <= conv.y_zero <= 255):
         return "a zero-point lies outside 0..255"
+    if not 0 <= conv.low < conv.high <= 255:
+        return f"codes {conv.low}..{conv.high} are not a range inside 0..255"
     if conv.largest_sums().max(initial=0) >= ACCUMULATOR_LIMIT:
         return f"an accumulator can reach {conv.largest_sums().max()}, not below 2**24"
     return None

@@ -71,6 +71,6 @@ class LoopFilter(nn.Module):
         self.correction = head(channels, SAMPLE_CHANNELS, 3)
 
     def forward(self, samples: Tensor) -> Tensor:
-        x = self.enter(samples, self.port, self.entered)
+        x = self.enter(samples.contiguous(memory_format=torch.channels_last), self.port, self.entered)
         x = self.middle(x, self.entered, self.middled)
         return self.correction(x, self.middled, self.port)

@@ -69,6 +69,8 @@ def _integer_nodes(builder: _Builder, graph: IntegerGraph) -> dict[str, str]:
     for node in graph.nodes:
         if isinstance(node, Conv):
             name = node.name
+            narrow = (node.low, node.high) != (0, 255)
+            convolved = f"{node.output}:wide" if narrow else node.output
             builder.node(
                 "QLinearConv",
                 [
@@ -82,11 +84,14 @@ def _integer_nodes(builder: _Builder, graph: IntegerGraph) -> dict[str, str]:
                     builder.shared(node.y_zero, np.uint8),
                     builder.constant(f"{name}.bias", node.bias),
                 ],
-                node.output,
+                convolved,
                 kernel_shape=[node.kernel] * 2,
                 pads=[node.kernel // 2] * 4,
                 group=node.groups,
             )
+            if narrow:
+                limits = [builder.shared(limit, np.uint8) for limit in (node.low, node.high)]
+                builder.node("Clip", [convolved, *limits], node.output)
         elif isinstance(node, Add):
             operands = [node.a, one, centre, node.b, one, centre, one, centre]
             builder.node("QLinearAdd", operands, node.output, "com.microsoft")
@@ -124,7 +129,8 @@ def _float_nodes(builder: _Builder, graph: IntegerGraph) -> dict[str, str]:
             builder.node("Round", [f"{out}:scaled"], f"{out}:rounded")
             target = builder.shared(float(node.y_zero), np.float32)
             builder.node("Add", [f"{out}:rounded", target], f"{out}:shifted")
-            builder.node("Clip", [f"{out}:shifted", low, high], f"{out}:f")
+            limits = [builder.shared(float(limit), np.float32) for limit in (node.low, node.high)]
+            builder.node("Clip", [f"{out}:shifted", *limits], f"{out}:f")
         elif isinstance(node, Add):
             builder.node("Add", [f"{node.a}:f", f"{node.b}:f"], f"{out}:total")
             builder.node("Sub", [f"{out}:total", centre], f"{out}:shifted")

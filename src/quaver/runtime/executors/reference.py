@@ -61,6 +61,6 @@ def accumulate(conv: Conv, x: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 
 def requantize(sums: NDArray[np.int64], conv: Conv) -> NDArray[np.uint8]:
-    """clamp(rint(fl32(float32(sums) * multiplier)) + y_zero, 0, 255)."""
+    """clamp(rint(fl32(float32(sums) * multiplier)) + y_zero, low, high)."""
     scaled = np.rint(sums.astype(np.float32) * conv.multiplier[:, None, None])
-    return np.clip(scaled.astype(np.float64) + conv.y_zero, 0, 255).astype(np.uint8)
+    return np.clip(scaled.astype(np.float64) + conv.y_zero, conv.low, conv.high).astype(np.uint8)

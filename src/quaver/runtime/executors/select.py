@@ -7,6 +7,7 @@ after its outputs equal the reference's over the layers in use.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -69,13 +70,11 @@ def _probes(graphs: Iterable[IntegerGraph]) -> Iterable[IntegerGraph]:
     seen = set()
     for graph in graphs:
         for conv in graph.convolutions():
-            key = (conv.weight.shape, conv.groups, conv.x_zero, conv.y_zero)
+            key = (conv.weight.shape, conv.groups, conv.x_zero, conv.y_zero, conv.low, conv.high)
             if key in seen:
                 continue
             seen.add(key)
             channels = conv.weight.shape[1] * conv.groups
-            alone = Conv(
-                conv.name, "x", "y", conv.weight, conv.bias, conv.multiplier, conv.x_zero, conv.y_zero, conv.groups
-            )
+            alone = replace(conv, input="x", output="y")
             ports = (Port("x", channels, conv.x_zero),), (Port("y", conv.weight.shape[0], conv.y_zero),)
             yield IntegerGraph(f"{graph.name}/{conv.name}", *ports, (alone,))
