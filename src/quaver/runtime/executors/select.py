@@ -15,7 +15,7 @@ from quaver.errors import ModelError, UsageError
 from quaver.runtime.executors.onnx_runtime import OnnxExecutor
 from quaver.runtime.executors.protocol import Executor
 from quaver.runtime.executors.reference import ReferenceExecutor
-from quaver.runtime.graph import Conv, IntegerGraph, Port
+from quaver.runtime.graph import IntegerGraph, Port
 
 EXECUTORS: Mapping[str, Executor] = {
     "onnx": OnnxExecutor(),
