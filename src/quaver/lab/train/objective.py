@@ -61,8 +61,8 @@ def code_sequence(codec: Codec, sequence: Sequence, through_time: bool = True) -
 
 def run_sequence(codec: Codec, sequence: Sequence, stage: Stage) -> Outcome:
     """Code a sequence as `stage` says. The rate is that of coefficients; what the encoder decides without
-    gradient (vectors, levels, intra DC) is left out. Lambda is that of the sequence's quality, in its intra frame
-    too: what better intra frames are for is the frames after them."""
+    gradient (vectors, levels, intra DC) is left out. Each frame has the lambda of the quality it is coded with:
+    the frames after a better intra frame profit from it, also where no gradient says so."""
     codec.use_encoder = stage.encoder
     quality = sequence.quality
     area = sequence.y.shape[2] * sequence.y.shape[3]
@@ -71,7 +71,8 @@ def run_sequence(codec: Codec, sequence: Sequence, stage: Stage) -> Outcome:
     costs, rates, errors = [], [], []
     for t, (state, bits) in enumerate(code_sequence(codec, sequence, stage.through_time)):
         error = distortion(state.picture, sequence.frame(t)).float()
-        cost = bits / area + _LAMBDA[quality] * error
+        lmbda = _LAMBDA[_INTRA_QUALITY[quality] if t == 0 else quality]
+        cost = bits / area + lmbda * error
         total = total + (weight * cost).mean()
         costs.append(cost.detach().mean())
         rates.append((bits / area).detach().mean())
