@@ -1,0 +1,1 @@
+"""Quantization: plans, quantizers, observers, grouping. Numerics are pure functions; attaching is by layer name."""
