@@ -17,6 +17,9 @@ class Emitter:
         self.nodes: list[graph.Node] = []
 
     def conv(self, name: str, conv: Conv, source: Site, target: Site, x: str, y: str | None = None) -> str:
+        if conv.entry is not None:
+            x = self.entry(f"{name}.entry", conv, source, x)
+            source = conv.entry
         weight, bias, multiplier = (_array(t) for t in conv.integers(source, target))
         y = y or name
         self.nodes.append(
@@ -30,9 +33,22 @@ class Emitter:
                 x_zero=source.zero,
                 y_zero=target.zero,
                 groups=conv.groups,
+                low=target.low,
+                high=target.high,
             )
         )
         return y
+
+    def entry(self, name: str, conv: Conv, source: Site, x: str) -> str:
+        """The source's codes brought to the layer's own grid: a depthwise 1x1 convolution with weights 1."""
+        assert conv.entry is not None
+        multiplier = _array(conv.entry_multiplier(source)).astype(np.float32)
+        channels = len(multiplier)
+        ones, none = np.ones((channels, 1, 1, 1), np.int8), np.zeros(channels, np.int32)
+        site = conv.entry
+        zeros = source.zero, site.zero
+        self.nodes.append(graph.Conv(name, x, name, ones, none, multiplier, *zeros, channels, site.low, site.high))
+        return name
 
     def add(self, name: str, a: str, b: str) -> str:
         self.nodes.append(graph.Add(a, b, name))

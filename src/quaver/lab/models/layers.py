@@ -12,35 +12,58 @@ from torch.nn import functional as F
 
 from quaver.lab.twin.rounding import clamp_ste, round_ste
 
-WEIGHT_LIMIT = 63  # 7 bits, symmetric; the runtime takes up to 64
 PORT_SCALE = 1 / 64  # of every network input and output; zero-point 128
+WEIGHT_BITS, ACTIVATION_BITS = 7, 8  # where no plan says otherwise; the runtime takes no more
 
 
 class Site(nn.Module):
-    """Where an activation is stored as u8: real value = scale * (code - zero)."""
+    """Where an activation is stored as u8: real value = scale * (code - zero), codes low..high.
+
+    ``scale``: one, or one per channel. ``log_gain``: what integer-aware training multiplies the scale by, as a
+    logarithm; ports are fixed and have none.
+    """
 
     scale: Tensor
     peak: Tensor
 
     def __init__(self, scale: float = PORT_SCALE, zero: int = 128, fixed: bool = True) -> None:
         super().__init__()
-        self.zero, self.fixed = zero, fixed
+        self.zero, self.fixed, self.bits = zero, fixed, ACTIVATION_BITS
         self.observing = False
         self.register_buffer("scale", torch.tensor(scale, dtype=torch.float32))
         self.register_buffer("peak", torch.tensor(0.0))
+        self.log_gain = None if fixed else nn.Parameter(torch.zeros(()))
 
     @property
-    def limits(self) -> tuple[float, float]:
-        scale = float(self.scale)
-        return -self.zero * scale, (255 - self.zero) * scale
+    def low(self) -> int:
+        return 0 if self.zero == 0 else self.zero - (1 << (self.bits - 1))
+
+    @property
+    def high(self) -> int:
+        return self.low + (1 << self.bits) - 1
+
+    def steps(self) -> Tensor:
+        """The scale in use, () or (C,)."""
+        return self.scale if self.log_gain is None else self.scale * torch.exp(self.log_gain)
 
     def clip(self, x: Tensor) -> Tensor:
-        low, high = self.limits
+        """Floating point: the limits that the codes will have."""
+        if self.scale.ndim:
+            scale = _broadcast(self.steps().detach())
+            return torch.minimum(torch.maximum(x, (self.low - self.zero) * scale), (self.high - self.zero) * scale)
+        scale = float(self.steps().detach())
+        low, high = (self.low - self.zero) * scale, (self.high - self.zero) * scale
         return x.clamp(low, high) if self.zero == 0 else clamp_ste(x, low, high)
 
-    def quantize(self, x: Tensor) -> Tensor:
-        """Real values onto the grid, straight through."""
-        return (round_ste(x / self.scale)).clamp(-self.zero, 255 - self.zero) * self.scale
+    def codes(self, x: Tensor) -> Tensor:
+        """Real values on this grid to codes minus zero-point, as integers in float32."""
+        return round_ste(x.float() / _broadcast(self.steps()))
+
+    def store(self, scaled: Tensor) -> Tensor:
+        """Values in steps to codes minus zero-point: rounded and limited."""
+        low, high = float(self.low - self.zero), float(self.high - self.zero)
+        rounded = round_ste(scaled)
+        return rounded.clamp(low, high) if self.zero == 0 or self.bits < 8 else clamp_ste(rounded, low, high)
 
 
 def hidden(relu: bool) -> Site:
@@ -48,8 +71,19 @@ def hidden(relu: bool) -> Site:
     return Site(4 / 255, 0, False) if relu else Site(PORT_SCALE, 128, False)
 
 
+def _broadcast(scale: Tensor) -> Tensor:
+    return scale[:, None, None] if scale.ndim else scale
+
+
 class Conv(nn.Module):
-    """A convolution from one site to another; a target with zero-point 0 is a clamped ReLU."""
+    """A convolution from one site to another; a target with zero-point 0 is a clamped ReLU.
+
+    ``bits``: of the weights, one number or one per output channel (0: pruned). ``log_clip``: (O,) logarithm of the
+    share of a channel's largest weight that the codes reach to. ``entry``: a site with fewer bits or other scales
+    than the source, which the input is brought to first.
+    """
+
+    weight_limit: Tensor
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 1, groups: int = 1, gain: float = 1.0) -> None:
         super().__init__()
@@ -57,6 +91,15 @@ class Conv(nn.Module):
         fan = inputs // groups * kernel * kernel
         self.weight = nn.Parameter(torch.randn(outputs, inputs // groups, kernel, kernel) * gain / fan**0.5)
         self.bias = nn.Parameter(torch.zeros(outputs))
+        self.log_clip = nn.Parameter(torch.zeros(outputs))
+        self.entry: Site | None = None
+        self.register_buffer("weight_limit", torch.empty(outputs), persistent=False)
+        self.set_bits(WEIGHT_BITS)
+
+    def set_bits(self, bits: int | tuple[int, ...]) -> None:
+        """|q| <= 2**(bits - 1) - 1, for all output channels or each."""
+        each = torch.tensor(bits, device=self.weight_limit.device).expand(self.weight_limit.shape)
+        self.weight_limit.copy_(torch.where(each > 0, 2.0 ** (each - 1) - 1, 0.0))
 
     def forward(self, x: Tensor, source: Site, target: Site) -> Tensor:
         if not self.integer:
@@ -67,20 +110,35 @@ class Conv(nn.Module):
                 peak = flat.kthvalue(max(1, int(flat.numel() * 0.9999))).values
                 target.peak.copy_(torch.maximum(target.peak, peak))
             return target.clip(y)
+        codes = source.codes(x)
+        if self.entry is not None:
+            codes = self.entry.store(codes * _broadcast(self.entry_multiplier(source)))
+            source = self.entry
         weight, bias, multiplier = self.integers(source, target)
-        codes = round_ste(x.float() / source.scale)
         sums = F.conv2d(codes, weight, bias, padding=self.kernel // 2, groups=self.groups)
-        low, high = -float(target.zero), 255.0 - target.zero
-        scaled = round_ste(sums * multiplier[:, None, None])
-        clipped = scaled.clamp(low, high) if target.zero == 0 else clamp_ste(scaled, low, high)
-        return clipped * target.scale
+        return target.store(sums * multiplier[:, None, None]) * _broadcast(target.steps())
+
+    def entry_multiplier(self, source: Site) -> Tensor:
+        """float32 (I,): from the source's codes to the entry's."""
+        assert self.entry is not None
+        inputs = self.weight.shape[1] * self.groups
+        return (source.steps() / self.entry.steps()).expand(inputs)
 
     def integers(self, source: Site, target: Site) -> tuple[Tensor, Tensor, Tensor]:
-        """(weights in -64..64, biases, float32 multipliers per output channel), integer-valued float32."""
-        step = self.weight.detach().abs().amax((1, 2, 3)).clamp(min=1e-5) / WEIGHT_LIMIT
-        weight = round_ste(self.weight / step[:, None, None, None])
-        bias = round_ste(self.bias / (step * source.scale)).clamp(-(2.0**22), 2.0**22)
-        return weight, bias, (step * source.scale / target.scale).detach()
+        """(weight codes, biases, float32 multipliers per output channel), integer-valued float32. Scales per input
+        channel are folded into the weights before those are quantized."""
+        steps = source.steps()
+        weight, common = self.weight, steps
+        if steps.ndim:
+            weight = weight * (steps[:, None, None, None] if self.groups > 1 else steps[None, :, None, None])
+            common = torch.ones((), device=weight.device)
+        limit = self.weight_limit
+        largest = weight.detach().abs().amax((1, 2, 3)).clamp(min=1e-5)
+        step = largest * torch.exp(self.log_clip) / limit.clamp(min=1)
+        edge = limit[:, None, None, None]
+        codes = torch.maximum(torch.minimum(round_ste(weight / step[:, None, None, None]), edge), -edge)
+        bias = round_ste(self.bias / (step * common)).clamp(-(2.0**22), 2.0**22)
+        return codes, bias * (limit > 0), step * common / target.steps()
 
 
 class GDN(nn.Module):
