@@ -7,8 +7,11 @@ import torch
 from quaver.errors import UsageError
 from quaver.lab.lower import emit
 from quaver.lab.models.codec import Codec
-from quaver.lab.models.layers import Site
+from quaver.lab.models.layers import ACTIVATION_BITS, WEIGHT_BITS
+from quaver.lab.models.precision import InputSamples, fit, shape_for
 from quaver.lab.models.weights import set_integer
+from quaver.lab.models.wiring import wiring
+from quaver.lab.quant.plan import QuantPlan
 from quaver.lab.train.objective import Sequence, run_sequence
 from quaver.lab.train.recipes import Stage
 from quaver.runtime.graph import IntegerGraph
@@ -16,19 +19,16 @@ from quaver.runtime.model import IntegerModel
 
 
 @torch.no_grad()
-def calibrate(codec: Codec, sequences: list[Sequence], stage: Stage) -> None:
-    """Set the scales inside the networks from the peaks that `sequences` reach, in floating point."""
+def calibrate(codec: Codec, sequences: list[Sequence], stage: Stage, plan: QuantPlan | None = None) -> None:
+    """Bring a codec in floating point to `plan`, by default 7 weight and 8 activation bits everywhere, with scales and
+    clips of the least squared error over what its layers read in `sequences`."""
     set_integer(codec, False)
-    sites = [module for module in codec.modules() if isinstance(module, Site) and not module.fixed]
-    for site in sites:
-        site.observing = True
-        site.peak.zero_()
-    for sequence in sequences:
-        run_sequence(codec, sequence, stage)
-    for site in sites:
-        site.observing = False
-        if float(site.peak) > 0:
-            site.scale.copy_(site.peak.clamp(min=1e-3) / (255 - site.zero))
+    wires = wiring(codec)
+    with InputSamples(wires) as inputs:
+        for sequence in sequences:
+            run_sequence(codec, sequence, stage)
+    shape_for(codec, plan or QuantPlan.uniform(list(wires), WEIGHT_BITS, ACTIVATION_BITS))
+    fit(codec, wires, inputs.values())
 
 
 def lower(codec: Codec, name: str) -> IntegerModel:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from quaver.errors import ModelError
 from quaver.lab.models.codec import Codec, Preset
 from quaver.lab.models.layers import Conv
+from quaver.lab.models.precision import shape_for
+from quaver.lab.quant.plan import QuantPlan
+from quaver.runtime.model import IntegerModel
+
+# What files of earlier versions do not have; it then starts as it does in a new codec.
+_LATER = ("motion.", ".log_gain", ".log_clip")
 
 
 def set_integer(codec: Codec, integer: bool) -> None:
@@ -19,34 +28,64 @@ def set_integer(codec: Codec, integer: bool) -> None:
             module.integer = integer
 
 
+def weights_hash(codec: Codec) -> str:
+    """SHA-256 over every parameter and buffer by name: the identity that plans and tables name."""
+    digest = hashlib.sha256()
+    for name, value in sorted(codec.state_dict().items()):
+        digest.update(f"{name} {list(value.shape)}\n".encode())
+        digest.update(np.ascontiguousarray(value.detach().cpu().numpy()).tobytes())
+    return digest.hexdigest()
+
+
 def save_weights(codec: Codec, path: Path) -> None:
-    """Weights and scales as safetensors, with the preset's name; no pickle."""
+    """Weights and scales as safetensors, with the preset and the plan of a quantized codec; no pickle."""
     from safetensors.torch import save_file
 
-    preset = json.dumps(codec.preset.__dict__, sort_keys=True)
+    metadata = {"preset": json.dumps(codec.preset.__dict__, sort_keys=True), "skeleton": codec.skeleton.hash.hex()}
+    if codec.plan is not None:
+        metadata["plan"] = codec.plan.to_json()
     part = path.with_name(path.name + ".part")
     state: dict[str, Tensor] = {key: value.contiguous() for key, value in codec.state_dict().items()}
-    save_file(state, part, metadata={"preset": preset, "skeleton": codec.skeleton.hash.hex()})
+    save_file(state, part, metadata=metadata)
     part.replace(path)
 
 
-def read_preset(path: Path) -> Preset:
-    """The widths and depths that a weights file was trained with."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "np") as file:
-            return Preset(**json.loads((file.metadata() or {})["preset"]))
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise ModelError(f"{path}: not weights of a Quaver codec") from error
+def read_codec(path: Path, skeleton: IntegerModel) -> Codec:
+    """The codec that `save_weights` wrote; ModelError where the file is none."""
+    metadata = _metadata(path)
+    codec = Codec(_preset(path, metadata), skeleton)
+    if "plan" in metadata:
+        shape_for(codec, QuantPlan.from_json(metadata["plan"], str(path)))
+    load_weights(codec, path)
+    return codec
 
 
 def load_weights(codec: Codec, path: Path) -> None:
-    """Raises ModelError where the file does not fit the codec."""
+    """Weights into a codec of the same shape. Raises ModelError where the file does not fit it."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        codec.load_state_dict(load_file(path))
+        found = codec.load_state_dict(load_file(path), strict=False)
     except (OSError, SafetensorError, RuntimeError) as error:
         raise ModelError(f"{path}: weights do not fit: {str(error).splitlines()[0]}") from error
+    missing = [key for key in found.missing_keys if not any(part in f"{key}" for part in _LATER)]
+    if missing or found.unexpected_keys:
+        raise ModelError(f"{path}: weights do not fit: {(missing + found.unexpected_keys)[0]} has no counterpart")
+
+
+def _preset(path: Path, metadata: dict[str, Any]) -> Preset:
+    try:
+        return Preset(**json.loads(metadata["preset"]))
+    except (KeyError, ValueError, TypeError) as error:
+        raise ModelError(f"{path}: not weights of a Quaver codec") from error
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "np") as file:
+            return dict(file.metadata() or {})
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{path}: not weights of a Quaver codec") from error

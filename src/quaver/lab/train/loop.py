@@ -12,13 +12,15 @@ from typing import Any
 
 import torch
 
-from quaver.errors import ModelError
+from quaver.errors import ModelError, UsageError
 from quaver.lab.data.batches import make_batch
 from quaver.lab.data.cache import ClipCache
 from quaver.lab.data.prefetch import Prefetcher
 from quaver.lab.lower.model import calibrate
 from quaver.lab.models.codec import PRESETS, Codec
-from quaver.lab.models.weights import load_weights, save_weights, set_integer
+from quaver.lab.models.precision import shape_for
+from quaver.lab.models.weights import read_codec, save_weights, set_integer
+from quaver.lab.quant.plan import QuantPlan
 from quaver.lab.train.objective import Outcome, Sequence, run_sequence
 from quaver.lab.train.recipes import Recipe, Stage
 from quaver.runtime.model import IntegerModel
@@ -58,23 +60,28 @@ def train(
     save_every: int = 200,
     validate_every: int = 500,
     show: Callable[[Progress], None] = lambda _: None,
+    plan: QuantPlan | None = None,
 ) -> Codec:
     """Train and return the EMA codec; `out` gets last.pt (to resume), weights.safetensors, ema.safetensors,
-    log.csv and TensorBoard events. `start`: weights to begin from."""
+    log.csv and TensorBoard events. `start`: weights to begin from. `plan`: what to quantize them to before the first
+    step; all stages must then compute in integers."""
     from lightning_fabric import Fabric
     from torch.utils.tensorboard import SummaryWriter
 
     fabric = Fabric(accelerator="auto", devices=1)
     torch.manual_seed(recipe.seed)
-    codec = Codec(PRESETS[recipe.preset](), skeleton)
-    if start is not None:
-        load_weights(codec, start)
+    codec = Codec(PRESETS[recipe.preset](), skeleton) if start is None else read_codec(start, skeleton)
     average = copy.deepcopy(codec)
-    optimizer = torch.optim.AdamW(codec.parameters(), lr=recipe.learning_rate, weight_decay=1e-4)
-    first = 0
     out.mkdir(parents=True, exist_ok=True)
-    if resume and (out / "last.pt").exists():
-        first = _restore(out / "last.pt", recipe, codec, average, optimizer)
+    saved = _saved(out / "last.pt", recipe) if resume else None
+    first = 0 if saved is None else int(saved["step"])
+    if saved is not None:
+        _restore(saved, codec, average)
+    elif plan is not None:
+        _quantize((codec, average), cache, recipe, recipe.stages[0], plan)
+    optimizer = _optimizer(codec, recipe)
+    if saved is not None:
+        optimizer.load_state_dict(saved["optimizer"])
     model, optimizer = fabric.setup(codec, optimizer, move_to_device=True)
     model.mark_forward_method("code_intra")
     model.mark_forward_method("code_inter")
@@ -88,19 +95,15 @@ def train(
 
     with (
         _log(out / "log.csv", first) as log,
-        Prefetcher(
-            lambda step: sequence_at(cache, recipe.seed, recipe.stage_at(step), step), first, recipe.steps
-        ) as batches,
+        Prefetcher(batch_at, first, recipe.steps) as batches,
     ):
         rows = csv.writer(log)
         for step, sequence in batches:
             began = time.perf_counter()
             stage = recipe.stage_at(step)
             _select(codec, stage)
-            if stage.integer and (step == 0 or not recipe.stage_at(step - 1).integer):
-                samples = [sequence_at(cache, recipe.seed, stage, -2 - number) for number in range(_CALIBRATION)]
-                calibrate(codec, samples, stage)
-                calibrate(average, samples, stage)
+            if stage.integer and codec.plan is None:
+                _quantize((codec, average), cache, recipe, stage)
                 set_integer(codec, True)
             for group in optimizer.param_groups:
                 group["lr"] = recipe.rate_at(step)
@@ -165,6 +168,7 @@ def _save(out: Path, recipe: Recipe, codec: Codec, average: Codec, optimizer: An
         {
             "step": step,
             "recipe": recipe.to_json(),
+            "plan": None if codec.plan is None else codec.plan.to_json(),
             "codec": codec.state_dict(),
             "average": average.state_dict(),
             "optimizer": optimizer.state_dict(),
@@ -176,14 +180,40 @@ def _save(out: Path, recipe: Recipe, codec: Codec, average: Codec, optimizer: An
     save_weights(average, out / "ema.safetensors")
 
 
-def _restore(path: Path, recipe: Recipe, codec: Codec, average: Codec, optimizer: Any) -> int:
-    saved = torch.load(path, weights_only=True)
+def _saved(path: Path, recipe: Recipe) -> dict[str, Any] | None:
+    """The last checkpoint, None where there is none yet."""
+    if not path.exists():
+        return None
+    saved: dict[str, Any] = torch.load(path, weights_only=True)
     if saved["recipe"] != recipe.to_json():
         raise ModelError(f"{path}: was made by another recipe; resume with that one, or choose another folder")
-    codec.load_state_dict(saved["codec"])
-    average.load_state_dict(saved["average"])
-    optimizer.load_state_dict(saved["optimizer"])
-    return int(saved["step"])
+    return saved
+
+
+def _restore(saved: dict[str, Any], codec: Codec, average: Codec) -> None:
+    for each, key in ((codec, "codec"), (average, "average")):
+        if saved["plan"] is not None and each.plan is None:
+            shape_for(each, QuantPlan.from_json(saved["plan"]))
+        each.load_state_dict(saved[key])
+
+
+def _quantize(
+    codecs: tuple[Codec, ...], cache: ClipCache, recipe: Recipe, stage: Stage, plan: QuantPlan | None = None
+) -> None:
+    """Turn from floating point to integers; from here on scales and clips are learned."""
+    if plan is not None and not all(each.integer for each in recipe.stages):
+        raise UsageError(f"recipe {recipe.name!r} has stages in floating point; with a plan all compute in integers")
+    samples = [sequence_at(cache, recipe.seed, stage, -2 - number) for number in range(_CALIBRATION)]
+    for codec in codecs:
+        calibrate(codec, samples, stage, plan)
+
+
+def _optimizer(codec: Codec, recipe: Recipe) -> torch.optim.AdamW:
+    """Weights decay; biases, scales and clips do not."""
+    weights = [p for p in codec.parameters() if p.ndim > 1]
+    others = [p for p in codec.parameters() if p.ndim <= 1]
+    groups = [{"params": weights, "weight_decay": 1e-4}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate)
 
 
 def _log(path: Path, first: int) -> Any:

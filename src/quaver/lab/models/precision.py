@@ -1,0 +1,138 @@
+"""A QuantPlan in Quaver's own codec: bits of weights and sites, and the scales that suit them.
+
+What profile 1 can run: 2 to 7 weight bits (0 for a pruned output channel), 2 to 8 activation bits, scales per group
+of input channels. A layer whose input is stored for it alone narrows that site; one that reads a port or a residual
+stream, which have 8 bits and one scale, gets an entry: its input brought to the layer's own grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from quaver.errors import UsageError
+from quaver.lab.models.codec import Codec
+from quaver.lab.models.layers import ACTIVATION_BITS, WEIGHT_BITS, Conv, Site
+from quaver.lab.models.wiring import Wire, wiring
+from quaver.lab.quant.plan import LayerPlan, QuantPlan
+
+_RATIOS = torch.linspace(0.3, 1.0, 29)  # of the largest value, tried as the range's end
+
+
+def shape_for(codec: Codec, plan: QuantPlan) -> dict[str, Wire]:
+    """Give `codec` the sites and bits of `plan`, scales as they were; layers it does not name have 7 weight bits and 8
+    activation bits. UsageError names the layer and rule where profile 1 cannot run it."""
+    if codec.plan is not None:
+        raise UsageError("the codec has a plan already; read its float weights again")
+    wires = wiring(codec)
+    unknown = [name for name in plan.layers if name not in wires]
+    if unknown:
+        raise UsageError(f"plan {plan.name!r}: the codec has no layer {unknown[0]!r}")
+    for name, wire in wires.items():
+        layer = plan.layers.get(name, LayerPlan(WEIGHT_BITS, ACTIVATION_BITS))
+        _check(name, layer, wire.conv)
+        wire.conv.set_bits(layer.channel_bits or layer.weight_bits or WEIGHT_BITS)
+        bits = layer.activation_bits or ACTIVATION_BITS
+        site = wire.source
+        if site.fixed and (bits < ACTIVATION_BITS or layer.groups):
+            site = wire.conv.entry = Site(float(site.scale), site.zero, False)
+        if not site.fixed:
+            site.bits = bits
+            if layer.groups:
+                site.scale = site.scale.expand(len(layer.groups)).clone()
+    codec.plan = plan
+    return wires
+
+
+def _check(name: str, layer: LayerPlan, conv: Conv) -> None:
+    if layer.weight_bits is None or layer.weight_bits > WEIGHT_BITS:
+        raise UsageError(f"{name}: {layer.weight_bits or 'float'} weight bits; profile 1 runs 2 to {WEIGHT_BITS}")
+    if layer.activation_bits is None or layer.activation_bits > ACTIVATION_BITS:
+        raise UsageError(
+            f"{name}: {layer.activation_bits or 'float'} activation bits; profile 1 runs 2 to {ACTIVATION_BITS}"
+        )
+    outputs, inputs = conv.weight.shape[0], conv.weight.shape[1] * conv.groups
+    if layer.channel_bits is not None and len(layer.channel_bits) != outputs:
+        raise UsageError(f"{name}: bits for {len(layer.channel_bits)} output channels; the layer has {outputs}")
+    if layer.groups is not None and len(layer.groups) != inputs:
+        raise UsageError(f"{name}: groups for {len(layer.groups)} input channels; the layer has {inputs}")
+    if layer.split:
+        raise UsageError(f"{name}: split channels have no integer form yet")
+
+
+@torch.no_grad()
+def fit(codec: Codec, wires: Mapping[str, Wire], samples: Mapping[str, Tensor]) -> None:
+    """Scales of sites and clips of weights with the least squared error; `samples`: inputs (channels, values) of every
+    layer, as floating point had them."""
+    plan = codec.plan
+    assert plan is not None
+    for name, wire in wires.items():
+        layer = plan.layers.get(name)
+        site = wire.conv.entry or wire.source
+        if not site.fixed and name in samples:
+            site.scale.copy_(_scales(site, samples[name], layer.groups if layer else None))
+        wire.conv.log_clip.copy_(torch.log(_clips(wire.conv)))
+
+
+def _scales(site: Site, values: Tensor, groups: tuple[int, ...] | None) -> Tensor:
+    """() or (channels,)"""
+    if groups is None:
+        return _scale(site, values.flatten())
+    of = torch.tensor(groups)
+    each = torch.stack([_scale(site, values[of == group].flatten()) for group in range(int(of.max()) + 1)])
+    return each[of]
+
+
+def _scale(site: Site, values: Tensor) -> Tensor:
+    reach = max(float(values.abs().max()), 1e-3)
+    low, high = site.low - site.zero, site.high - site.zero
+    tried = _RATIOS * reach / high
+    errors = [float(((values / s).round().clamp(low, high) * s - values).square().mean()) for s in tried]
+    return tried[int(torch.tensor(errors).argmin())]
+
+
+def _clips(conv: Conv) -> Tensor:
+    """(O,) shares of each output channel's largest weight."""
+    weight, limit = conv.weight.flatten(1), conv.weight_limit.clamp(min=1)[:, None]
+    largest = weight.abs().amax(1, keepdim=True).clamp(min=1e-5)
+    best, lowest = torch.ones(len(weight)), torch.full((len(weight),), float("inf"))
+    for ratio in _RATIOS.flip(0).tolist():
+        step = largest * ratio / limit
+        error = ((weight / step).round().clamp(-limit, limit) * step - weight).square().sum(1)
+        better = error < lowest
+        lowest, best = torch.where(better, error, lowest), torch.where(better, torch.tensor(ratio), best)
+    return best
+
+
+class InputSamples:
+    """Collects inputs of layers while the codec runs; a context manager around a module tree."""
+
+    def __init__(self, wires: Mapping[str, Wire], per_call: int = 256, seed: int = 0) -> None:
+        self._wires, self._per_call = wires, per_call
+        self._generator = torch.Generator().manual_seed(seed)
+        self._parts: dict[str, list[Tensor]] = {name: [] for name in wires}
+        self._hooks: list[torch.utils.hooks.RemovableHandle] = []
+
+    def __enter__(self) -> InputSamples:
+        for name, wire in self._wires.items():
+
+            def note(module: nn.Module, arguments: tuple[Tensor, ...], name: str = name) -> None:
+                x = arguments[0].detach().float()
+                flat = x.permute(1, 0, 2, 3).flatten(1)
+                chosen = torch.randint(
+                    0, flat.shape[1], (min(self._per_call, flat.shape[1]),), generator=self._generator
+                )
+                self._parts[name].append(flat[:, chosen].clone())
+
+            self._hooks.append(wire.conv.register_forward_pre_hook(note))
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    def values(self) -> dict[str, Tensor]:
+        """(channels, values) of every layer that was called."""
+        return {name: torch.cat(parts, 1) for name, parts in self._parts.items() if parts}
