@@ -1,4 +1,4 @@
-"""A random plan (bits per layer and channel, groups) computes the same bits in training, on every executor, in files."""
+"""A random plan (bits per layer, channel and group) computes the same in training, on every executor and in files."""
 
 from __future__ import annotations
 
