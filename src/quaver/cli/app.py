@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from quaver.cli import decode, demo, encode, evaluate, info, lower, train, verify
+from quaver.cli import decode, demo, encode, evaluate, info, lower, quantize, train, verify
 from quaver.errors import QuaverError
 
 FAILED, CRASHED, INTERRUPTED = 2, 70, 130
@@ -34,6 +34,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     demo.demo,
     evaluate.evaluate,
     lower.lower,
+    quantize.quantize,
     train.train,
 )
 for command in COMMANDS:

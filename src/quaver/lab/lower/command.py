@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from quaver.lab.data.batches import largest_size
 from quaver.lab.data.cache import build_cache
 from quaver.lab.lower.model import calibrate, lower
 from quaver.lab.models.weights import read_codec, weights_hash
+from quaver.lab.models.wiring import wiring
 from quaver.lab.quant.plan import QuantPlan
 from quaver.lab.train.loop import sequence_at
 from quaver.lab.train.recipes import Stage
@@ -28,6 +31,7 @@ def lower_checkpoint(
     sequences: int,
     cache: Path | None,
     plan: QuantPlan | None = None,
+    exclude: Sequence[str] = (),
 ) -> IntegerModel:
     """Read weights, bring them to `plan` on `clips` unless they have one already, write `out`."""
     codec = read_codec(checkpoint, load_model(skeleton))
@@ -36,7 +40,7 @@ def lower_checkpoint(
             raise UsageError(f"plan {plan.name!r} was made for other weights than {checkpoint}")
         holder = tempfile.TemporaryDirectory() if cache is None else nullcontext(str(cache))
         with holder as folder:
-            clips_cache = build_cache(clips, Path(folder))
+            clips_cache = build_cache(clips, Path(folder), exclude)
             size = largest_size(clips_cache, _FRAMES, _SIZE)
             stage = Stage("calibration", sequences, _FRAMES, size=size, encoder=True)
             calibrate(codec, [sequence_at(clips_cache, 0, stage, step) for step in range(sequences)], stage, plan)
@@ -45,3 +49,14 @@ def lower_checkpoint(
     model = lower(codec, name)
     save_model(model, out)
     return model
+
+
+def read_plan(text: str, checkpoint: Path, skeleton: str) -> QuantPlan:
+    """A plan from a .json, or WxAy: x weight and y activation bits everywhere."""
+    if text.endswith(".json"):
+        return QuantPlan.load(Path(text))
+    uniform = re.fullmatch(r"W(\d+)A(\d+)", text)
+    if uniform is None:
+        raise UsageError(f"--plan {text}: legal are a .json and uniform precisions such as W7A8 or W4A8")
+    codec = read_codec(checkpoint, load_model(skeleton))
+    return QuantPlan.uniform(list(wiring(codec)), int(uniform[1]), int(uniform[2]))

@@ -80,11 +80,15 @@ def _stages(steps: int) -> tuple[Stage, ...]:
     )
 
 
+_INTEGERS = (Stage("integer-aware", 300, 4, encoder=True, integer=True),)
+
 RECIPES = {
     "tiny": Recipe("tiny", "nano", _stages(20), warmup=2),
     "nano": Recipe("nano", "nano", _stages(3000)),
     "small": Recipe("small", "small", _stages(6000)),
     "large": Recipe("large", "large", _stages(40000)),
+    # From trained weights, whatever their preset; `quaver quantize --qat`.
+    "qat": Recipe("qat", "small", _INTEGERS, learning_rate=1e-4, warmup=20, decay=0.5, ema=0.98),
 }
 
 

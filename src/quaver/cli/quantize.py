@@ -1,0 +1,53 @@
+"""`quaver quantize`: weights and a plan in, an integer model that runs out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def quantize(
+    checkpoint: Annotated[Path, typer.Argument(help="Weights (.safetensors) in floating point.")],
+    out: Annotated[Path, typer.Argument(help="The integer model to write (.qvm).")],
+    plan: Annotated[str, typer.Option(help="A plan (.json), or the same bits everywhere, such as W4A8.")],
+    calibrate: Annotated[Path, typer.Option(help="A folder of video files that scales are fitted to.")],
+    qat: Annotated[str | None, typer.Option(help="Then train in integers: a recipe, such as qat, or a .json.")] = None,
+    work: Annotated[Path | None, typer.Option(help="Where training keeps its checkpoints; by default OUT.qat.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of training.")] = False,
+    exclude: Annotated[list[str] | None, typer.Option(help="Files to leave out, a pattern; repeatable.")] = None,
+    cache: Annotated[Path | None, typer.Option(help="Where decoded clips are kept.")] = None,
+    skeleton: Annotated[str, typer.Option(help="The model whose steps and tables were trained over.")] = "skeleton",
+    sequences: Annotated[int, typer.Option(min=1, help="Sequences to calibrate with.")] = 8,
+    threads: Annotated[int, typer.Option(help="Threads for torch; 0 leaves torch's choice.")] = 0,
+) -> None:
+    """Quantize a codec as a plan says. The result encodes and decodes bit for bit alike everywhere."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from quaver.lab.lower.command import lower_checkpoint, read_plan
+    from quaver.lab.train.command import train_plan
+    from quaver.lab.train.loop import Progress as Figures
+    from quaver.lab.train.recipes import load_recipe
+
+    console = Console(stderr=True)
+    chosen = read_plan(plan, checkpoint, skeleton)
+    patterns = tuple(exclude or ())
+    if qat is not None:
+        recipe, folder = load_recipe(qat), work or out.with_suffix(".qat")
+        with Progress(console=console) as bar:
+            task = bar.add_task("training in integers", total=recipe.steps)
+
+            def show(figures: Figures) -> None:
+                o = figures.outcome
+                text = f"{o.rate:.3f} bpp  D {o.distortion:.1f}  J {o.cost:.3f}"
+                bar.update(task, completed=figures.step, description=text)
+
+            train_plan(recipe, chosen, checkpoint, calibrate, folder, resume, patterns, cache, skeleton, threads, show)
+        checkpoint = folder / "ema.safetensors"
+    with console.status("fitting scales, proving bounds"):
+        model = lower_checkpoint(
+            checkpoint, out, calibrate, skeleton, out.stem, sequences, cache, None if qat else chosen, patterns
+        )
+    print(f"{out}: {chosen.name} ({chosen.hash}), model {model.hash.hex()[:16]}, {out.stat().st_size:,} bytes")
