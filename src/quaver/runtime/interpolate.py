@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from quaver.runtime import native
 from quaver.runtime.warp import LUMA_TAPS
 
 
@@ -15,8 +16,11 @@ def phase_planes(reference: NDArray[np.uint8], margin: int) -> NDArray[np.uint8]
     (y + py/4, x + px/4), rounded to 8 bits.
     """
     height, width = reference.shape[0] + 2 * margin, reference.shape[1] + 2 * margin
-    extended = np.pad(reference, margin + 4, mode="edge").astype(np.float32)
     planes = np.empty((16, height, width), np.uint8)
+    if native.kernels is not None:
+        native.kernels.phase_planes(np.ascontiguousarray(reference), margin, LUMA_TAPS, planes)
+        return planes
+    extended = np.pad(reference, margin + 4, mode="edge").astype(np.float32)
     for px in range(4):
         row_filtered = _filter(extended, px, 1, width)
         for py in range(4):

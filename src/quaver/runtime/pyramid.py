@@ -14,6 +14,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from quaver.runtime import native
+
 COARSEST = 16
 
 Map = NDArray[np.int32]
@@ -34,8 +36,11 @@ class _Step:
 
 def residual(values: Map, temporal: Map | None) -> Map:
     """What is coded of `values` (..., h, w): their difference from the prediction."""
-    result = np.empty_like(values)
-    for step in _steps(*values.shape[-2:]):
+    result = np.empty(values.shape, np.int32)
+    if native.kernels is not None:
+        native.kernels.pyramid_residual(*_maps(values, temporal), _flat(result))
+        return result
+    for step in visits(*values.shape[-2:]):
         here = (..., step.rows, step.columns)
         result[here] = values[here] - _prediction(values, temporal, step)
     return result
@@ -43,11 +48,24 @@ def residual(values: Map, temporal: Map | None) -> Map:
 
 def reconstruct(coded: Map, temporal: Map | None) -> Map:
     """The inverse of `residual`."""
-    values = np.empty_like(coded)
-    for step in _steps(*coded.shape[-2:]):
+    values = np.empty(coded.shape, np.int32)
+    if native.kernels is not None:
+        native.kernels.pyramid_reconstruct(*_maps(coded, temporal), _flat(values))
+        return values
+    for step in visits(*coded.shape[-2:]):
         here = (..., step.rows, step.columns)
         values[here] = coded[here] + _prediction(values, temporal, step)
     return values
+
+
+def _maps(values: Map, temporal: Map | None) -> tuple[Map, Map | None]:
+    """Both as (maps, h, w)."""
+    past = np.broadcast_to(temporal, values.shape) if temporal is not None else None
+    return _flat(values), _flat(past) if past is not None else None
+
+
+def _flat(values: Map) -> Map:
+    return np.ascontiguousarray(values, np.int32).reshape(-1, *values.shape[-2:])
 
 
 def _prediction(values: Map, temporal: Map | None, step: _Step) -> Map:
@@ -62,7 +80,7 @@ def _prediction(values: Map, temporal: Map | None, step: _Step) -> Map:
 
 
 @lru_cache(maxsize=16)
-def _steps(height: int, width: int) -> tuple[_Step, ...]:
+def visits(height: int, width: int) -> tuple[_Step, ...]:
     """The order of a map's positions; the same for every map of a size, and slow to find again for every frame."""
     steps = [_Step(*_grid(height, width, 0, 0, COARSEST), ())]
     spacing = COARSEST

@@ -13,6 +13,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from quaver.runtime import native
+
 CHANNELS = 96  # 64 of Y, 16 of U, 16 of V
 FRACTION = 4  # fractional bits of coefficients and samples
 COEFFICIENT_MIN, COEFFICIENT_MAX = -(1 << 15), (1 << 15) - 1
@@ -30,6 +32,7 @@ def dct_matrix(size: int) -> NDArray[np.float64]:
 
 
 _LUMA, _CHROMA = dct_matrix(8), dct_matrix(4)
+_INTEGERS = {8: _LUMA.astype(np.int32), 4: _CHROMA.astype(np.int32)}  # the same, for kernels
 
 
 def forward(planes: Planes) -> NDArray[np.int32]:
@@ -40,23 +43,31 @@ def forward(planes: Planes) -> NDArray[np.int32]:
 
 def inverse(coefficients: NDArray[np.int32]) -> Planes:
     """Coefficients (96, h, w), clamped to [-2**15, 2**15), to samples with 4 fractional bits."""
-    clamped = np.clip(coefficients, COEFFICIENT_MIN, COEFFICIENT_MAX)
     return (
-        _synthesise(clamped[:64], 8, _LUMA),
-        _synthesise(clamped[64:80], 4, _CHROMA),
-        _synthesise(clamped[80:], 4, _CHROMA),
+        _synthesise(coefficients[:64], 8, _LUMA),
+        _synthesise(coefficients[64:80], 4, _CHROMA),
+        _synthesise(coefficients[80:], 4, _CHROMA),
     )
 
 
 def _analyse(plane: NDArray[np.int32], size: int, matrix: NDArray[np.float64]) -> NDArray[np.int32]:
     rows, columns = plane.shape[0] // size, plane.shape[1] // size
+    if native.kernels is not None:
+        result = np.empty((size * size, rows, columns), np.int32)
+        if native.kernels.forward_transform(np.ascontiguousarray(plane, np.int32), _INTEGERS[size], result):
+            return result
     blocks = plane.reshape(rows, size, columns, size).transpose(1, 3, 0, 2).reshape(size * size, -1)
     return _rounded(matrix @ blocks).reshape(size * size, rows, columns)
 
 
 def _synthesise(channels: NDArray[np.int32], size: int, matrix: NDArray[np.float64]) -> NDArray[np.int32]:
     _, rows, columns = channels.shape
-    blocks = _rounded(matrix.T @ channels.reshape(size * size, -1))
+    if native.kernels is not None:
+        plane = np.empty((rows * size, columns * size), np.int32)
+        native.kernels.inverse_transform(np.ascontiguousarray(channels, np.int32), _INTEGERS[size], plane)
+        return plane
+    clamped = np.clip(channels, COEFFICIENT_MIN, COEFFICIENT_MAX)
+    blocks = _rounded(matrix.T @ clamped.reshape(size * size, -1))
     return blocks.reshape(size, size, rows, columns).transpose(2, 0, 3, 1).reshape(rows * size, columns * size)
 
 

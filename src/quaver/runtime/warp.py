@@ -11,6 +11,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from quaver.runtime import native
 from quaver.runtime.picture import Picture, Plane
 from quaver.runtime.transform import Planes
 
@@ -22,7 +23,8 @@ LUMA_TAPS = np.array(
         [-1, 4, -10, 58, 17, -5, 1, 0],
         [-1, 4, -11, 40, 40, -11, 4, -1],
         [0, 1, -5, 17, 58, -10, 4, -1],
-    ]
+    ],
+    np.int16,
 )
 CHROMA_TAPS = np.array(
     [
@@ -34,7 +36,8 @@ CHROMA_TAPS = np.array(
         [-4, 28, 46, -6],
         [-2, 16, 54, -4],
         [-2, 10, 58, -2],
-    ]
+    ],
+    np.int16,
 )
 
 
@@ -48,7 +51,11 @@ def compensate(reference: Picture, vectors: NDArray[np.int16]) -> Planes:
     )
 
 
-def _predict(plane: Plane, vectors: NDArray[np.int16], size: int, taps: NDArray[np.int_]) -> NDArray[np.int32]:
+def _predict(plane: Plane, vectors: NDArray[np.int16], size: int, taps: NDArray[np.int16]) -> NDArray[np.int32]:
+    if native.kernels is not None:
+        predicted = np.empty(plane.shape, np.int32)
+        native.kernels.compensate_plane(np.ascontiguousarray(plane), np.ascontiguousarray(vectors), taps, predicted)
+        return predicted
     phases, length = taps.shape
     before, margin = length // 2 - 1, 2 * size + length
     rows, columns = vectors.shape[:2]
@@ -74,7 +81,7 @@ def _predict(plane: Plane, vectors: NDArray[np.int16], size: int, taps: NDArray[
     return result.reshape(rows, columns, size, size).transpose(0, 2, 1, 3).reshape(height, width)
 
 
-def _band(taps: NDArray[np.int_], size: int) -> NDArray[np.float32]:
+def _band(taps: NDArray[np.int16], size: int) -> NDArray[np.float32]:
     """(size, size + taps - 1): row i holds the filter that makes output sample i."""
     matrix = np.zeros((size, size + len(taps) - 1), np.float32)
     for row in range(size):
