@@ -1,0 +1,203 @@
+"""Scales from statistics: min-max, percentile, least squared error, and search by a task's loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from quaver.errors import UsageError
+from quaver.lab.quant import primitives
+from quaver.lab.quant.observers import SiteStats
+from quaver.lab.quant.scale import Scale
+
+Method = Literal["minmax", "percentile", "mse"]
+METHODS: tuple[Method, ...] = ("minmax", "percentile", "mse")
+
+# Shares of the full range: every 6 % down to a fiftieth (2 bits clip that much), then finer around the best.
+COARSE = torch.logspace(0, -1.7, 66, base=10.0)
+FINE = torch.linspace(0.94, 1.06, 13)
+
+
+def choose(
+    stats: SiteStats,
+    bits: int,
+    method: Method = "mse",
+    groups: Sequence[int] | None = None,
+    power_of_two: bool = False,
+    *,
+    symmetric: bool = False,
+    split: Sequence[int] = (),
+    percent: float = 99.99,
+) -> Scale:
+    """The grid of a call site's input.
+
+    groups: the group of each channel; None: one scale for all; range(channels): one for each.
+    symmetric: zero-point 2^(bits-1), whatever the data; otherwise 0 where nothing is negative, else fitted.
+    split: channels coded as two halves (`Scale.split`). percent: of "percentile", kept at either end.
+    power_of_two: scales are powers of two; covering the range for min-max and percentile, the best for mse.
+    """
+    if method not in METHODS:
+        raise UsageError(f"method {method!r}: {', '.join(METHODS)} are legal")
+    grouped = stats.grouped(groups, split)
+    lowest, highest = grouped.lowest, grouped.highest
+    if method == "percentile":
+        lowest, highest = grouped.percentile(percent)
+    if method == "mse":
+        scale, zero = _least_error(grouped, bits, symmetric, power_of_two)
+    else:
+        scale, zero = _fit(lowest, highest, bits, symmetric)
+        if power_of_two:
+            scale, zero = _refit(primitives.power_of_two(scale), lowest, bits, symmetric)
+    if groups is None:
+        scale, zero = scale[0], zero[0]
+    names = None if groups is None or list(groups) == list(range(stats.channels)) else torch.as_tensor(groups)
+    halves = None
+    if split:
+        halves = torch.zeros(stats.channels, dtype=torch.bool)
+        halves[list(split)] = True
+    low, high = (torch.tensor(float(limit)) for limit in primitives.activation_range(bits))
+    return Scale(scale, zero, low, high, names, halves, stats.axis)
+
+
+def choose_weight(
+    weight: Tensor,
+    bits: int | Sequence[int],
+    method: Method = "minmax",
+    axis: int | None = 0,
+    power_of_two: bool = False,
+) -> Scale:
+    """The symmetric grid of a weight: one scale for each index of `axis` (the output channels), or one for all where
+    axis is None. `bits` may be given per output channel; 0 prunes it. Methods: minmax or mse, on the weight itself.
+    """
+    if method not in ("minmax", "mse"):
+        raise UsageError(f"method {method!r}: minmax, mse are legal for weights")
+    weight = weight.detach().float()
+    rows = weight.reshape(1, -1) if axis is None else weight.movedim(axis, 0).reshape(weight.shape[axis], -1)
+    each = [bits] * len(rows) if isinstance(bits, int) else list(bits)
+    if len(each) != len(rows):
+        raise UsageError(f"bits for {len(each)} output channels; the weight has {len(rows)}")
+    limit = torch.tensor([0.0 if b == 0 else float(primitives.weight_range(b)[1]) for b in each], device=weight.device)
+    peak = rows.abs().amax(1)
+    scale = primitives.symmetric(peak, limit)
+    if power_of_two:
+        scale = primitives.power_of_two(scale)
+    if method == "mse":
+        shares = 0.5 ** torch.arange(6.0) if power_of_two else COARSE
+        scale = _best_share(rows, scale, limit, shares)
+        if not power_of_two:
+            scale = _best_share(rows, scale, limit, FINE)
+    zero = torch.zeros((), device=weight.device)
+    if axis is None:
+        scale, limit = scale[0], limit[0]
+    return Scale(scale, zero, -limit, limit, axis=0 if axis is None else axis)
+
+
+def search_by_loss(
+    stats: SiteStats,
+    bits: int,
+    loss: Callable[[Scale], float],
+    groups: Sequence[int] | None = None,
+    power_of_two: bool = False,
+    *,
+    symmetric: bool = False,
+    split: Sequence[int] = (),
+    shares: Sequence[float] = (0.9, 0.8, 0.7),
+) -> tuple[Scale, float]:
+    """(scale, loss) of the candidate whose loss is least: mse, min-max, two percentiles, then shares of the best.
+
+    `loss` is called with each candidate, for example with the clip's rate and distortion where one call site has it.
+    Source: Shi, Lu, Ma, RDO-PTQ, TCSVT 2024: the range with the least error is not the one with the least R + lambda D.
+    """
+    chosen: list[tuple[Method, float]] = [("mse", 100), ("minmax", 100), ("percentile", 99.99), ("percentile", 99.9)]
+    candidates = [
+        choose(stats, bits, method, groups, power_of_two, symmetric=symmetric, split=split, percent=percent)
+        for method, percent in chosen
+    ]
+    best, least = candidates[0], loss(candidates[0])
+    for candidate in candidates[1:]:
+        value = loss(candidate)
+        if value < least:
+            best, least = candidate, value
+    if power_of_two:
+        return best, least
+    for share in shares:
+        candidate = best.with_scale(best.scale * share)
+        value = loss(candidate)
+        if value >= least:
+            break
+        best, least = candidate, value
+    return best, least
+
+
+def _fit(lowest: Tensor, highest: Tensor, bits: int, symmetric: bool) -> tuple[Tensor, Tensor]:
+    if not symmetric:
+        return primitives.affine(lowest, highest, bits)
+    peak = torch.maximum(-lowest, highest).clamp(min=0)
+    return primitives.symmetric(peak, 2 ** (bits - 1) - 1), torch.full_like(peak, 2.0 ** (bits - 1))
+
+
+def _refit(scale: Tensor, lowest: Tensor, bits: int, symmetric: bool) -> tuple[Tensor, Tensor]:
+    """(scale, zero) for a given scale."""
+    if symmetric:
+        return scale, torch.full_like(scale, 2.0 ** (bits - 1))
+    low, high = primitives.activation_range(bits)
+    return scale, torch.round(-lowest.clamp(max=0) / scale).clamp(low, high).expand_as(scale)
+
+
+def _least_error(stats: SiteStats, bits: int, symmetric: bool, power_of_two: bool) -> tuple[Tensor, Tensor]:
+    """(scale, zero), each (G,), with the least squared error over the histogram."""
+    lowest, highest = stats.lowest[:, None], stats.highest[:, None]
+    full, zero = _fit(lowest, highest, bits, symmetric)
+    up = primitives.power_of_two(full)
+    powers = up * 0.5 ** torch.arange(8.0)
+    exact = _refit(powers, lowest, bits, symmetric)  # data that already lie on such a grid lose nothing on it
+    if power_of_two:
+        return _best(stats, [exact], bits)
+    shares = _fit(lowest * COARSE, highest * COARSE, bits, symmetric)
+    scale, zero = (each[:, None] for each in _best(stats, [(full, zero), shares, exact], bits))
+    candidates = [(scale, zero)]
+    if symmetric:
+        candidates.append((scale * FINE, zero.expand(-1, len(FINE))))
+        return _best(stats, candidates, bits)
+    # The two ends apart: the lower, then the upper.
+    _, top = primitives.activation_range(bits)
+    candidates.append(_fit(-zero * scale * COARSE, (top - zero) * scale, bits, False))
+    scale, zero = (each[:, None] for each in _best(stats, candidates, bits))
+    upper = torch.cat([COARSE, FINE])
+    candidates = [(scale, zero), _fit(-zero * scale, (top - zero) * scale * upper, bits, False)]
+    return _best(stats, candidates, bits)
+
+
+def _best(stats: SiteStats, candidates: list[tuple[Tensor, Tensor]], bits: int) -> tuple[Tensor, Tensor]:
+    """The candidate (scale, zero), each (G, K), with the least error for each group; the first where several have."""
+    scale, zero = (torch.cat([pair[i] for pair in candidates], 1) for i in (0, 1))
+    low, high = primitives.activation_range(bits)
+    best = []
+    for group in range(stats.channels):  # one at a time bounds the memory
+        filled = stats.counts[group] > 0
+        counts = stats.counts[group][filled].double()
+        centres = stats.sums[group][filled].double() / counts
+        s, z = scale[group, :, None].double(), zero[group, :, None].double()
+        error = primitives.dequantize(primitives.quantize(centres, s, z, low, high), s, z) - centres
+        best.append(int((error.square() * counts).sum(1).argmin()))
+    index = torch.tensor(best)[:, None]
+    return scale.gather(1, index)[:, 0], zero.gather(1, index)[:, 0]
+
+
+def _best_share(rows: Tensor, scale: Tensor, limit: Tensor, shares: Tensor) -> Tensor:
+    """For each row the multiple of its scale with the least squared error; the scale itself where none is better."""
+    best, least = scale, _row_error(rows, scale, limit)
+    for share in shares.tolist():
+        candidate = primitives.positive(scale * share)
+        error = _row_error(rows, candidate, limit)
+        better = error < least
+        best, least = torch.where(better, candidate, best), torch.where(better, error, least)
+    return best
+
+
+def _row_error(rows: Tensor, scale: Tensor, limit: Tensor) -> Tensor:
+    codes = torch.round(rows / scale[:, None]).clamp(-limit[:, None], limit[:, None])
+    return (codes * scale[:, None] - rows).double().square().sum(1)
