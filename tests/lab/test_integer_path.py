@@ -50,7 +50,7 @@ def codec() -> Iterator[Codec]:
     torch.manual_seed(3)
     codec = Codec(Preset(16, 1, 1, 1, 1, 8), load_model("skeleton"))
     for name, parameter in codec.named_parameters():
-        if any(part in name for part in ("index", "mean", "correction")) and parameter.ndim == 4:
+        if any(part in name for part in ("index", "mean", "correction", "vectors")) and parameter.ndim == 4:
             torch.nn.init.normal_(parameter, std=0.05)
     stage = Stage("calibration", 1, 3, encoder=True)
     calibrate(codec, [sequence(moving(3), 30)], stage)

@@ -87,7 +87,7 @@ def test_logs(finished: Path) -> None:
 def test_weights_lower(clips: tuple[Path, ClipCache], finished: Path, tmp_path: Path) -> None:
     out = tmp_path / "m.qvm"
     model = lower_checkpoint(finished / "ema.safetensors", out, clips[0], "skeleton", "m", 1, clips[0] / "cache")
-    assert out.exists() and len(model.graphs) == 8
+    assert out.exists() and len(model.graphs) == 12
 
 
 def test_recipes() -> None:

@@ -26,6 +26,7 @@ def encode(
     frames: Annotated[str | None, typer.Option(help="Only frames A:B, numbered from 0, B excluded.")] = None,
     model: Annotated[str, typer.Option(help="A model by name, or a .qvm file.")] = DEFAULT_MODEL,
     scenecut: Annotated[bool, typer.Option("--scenecut/--no-scenecut", help="Intra frames at scene cuts.")] = True,
+    motion: Annotated[str, typer.Option(help="How vectors are found: search, network or seeded.")] = "search",
     psnr: Annotated[bool, typer.Option("--psnr", help="Also measure PSNR.")] = False,
     executor: Annotated[str | None, typer.Option(help="onnx, onnx-f32 or reference; by default what works.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads per network.")] = 1,
@@ -40,7 +41,7 @@ def encode(
     with open_video(source, parse_range(frames)) as video:
         format = video.format
         with (
-            Encoder(target, format, quality, gop, model, scenecut, executor, threads) as encoder,
+            Encoder(target, format, quality, gop, model, scenecut, executor, threads, motion) as encoder,
             progress("encoding", video.frame_count, format.frame_rate) as advance,
         ):
             for frame in video:

@@ -10,7 +10,8 @@ from typing import BinaryIO
 from quaver.bitstream.container import StreamReader
 from quaver.bitstream.header import StreamHeader
 from quaver.bitstream.record import FrameKind, FrameRecord
-from quaver.codec.frame_coder import State, code_inter, code_intra, code_vectors, predict
+from quaver.codec.frame_coder import State, code_inter, code_intra, predict
+from quaver.codec.motion_coder import code_vectors
 from quaver.codec.networks import Engine, prepare
 from quaver.codec.symbol_coder import SymbolReader
 from quaver.errors import MediaError, StreamError
@@ -28,7 +29,7 @@ def decode_record(record: FrameRecord, engine: Engine, past: State | None, shape
     elif past is None:
         raise StreamError("an inter frame comes before any intra frame")
     else:
-        vectors = code_vectors(coder, None, past)
+        vectors = code_vectors(coder, engine, None, past, record.quality)
         state = code_inter(coder, engine, None, predict(past, vectors), vectors, past, record.quality)
     coder.finish()
     if state.picture.checksum() != record.checksum:

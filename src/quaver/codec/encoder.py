@@ -16,8 +16,9 @@ from quaver.bitstream.header import StreamHeader
 from quaver.bitstream.record import FrameKind, FrameRecord
 from quaver.codec import decisions
 from quaver.codec.coefficients import DC_CHANNELS, Levels
-from quaver.codec.frame_coder import Chosen, State, code_inter, code_intra, code_vectors, grey, predict
-from quaver.codec.motion_search import search_motion
+from quaver.codec.frame_coder import Chosen, State, code_inter, code_intra, grey, predict
+from quaver.codec.motion_coder import code_vectors, encode_motion
+from quaver.codec.motion_estimator import check_estimator, estimate_motion
 from quaver.codec.networks import Engine, FrameNetworks, prepare
 from quaver.codec.symbol_coder import Symbols, SymbolWriter
 from quaver.errors import MediaError, UsageError
@@ -45,11 +46,17 @@ class CodedFrame:
 
 
 def encode_picture(
-    picture: Picture, past: State | None, engine: Engine, quality: int, scene_cuts: bool = True
+    picture: Picture,
+    past: State | None,
+    engine: Engine,
+    quality: int,
+    scene_cuts: bool = True,
+    estimator: str = "search",
 ) -> CodedFrame:
     """Code one picture, from `past` unless that is None or shows another scene."""
     if past is not None:
-        vectors = search_motion(picture.y, past.picture.y, past.vectors, decisions.motion_bit_cost(quality))
+        estimated = estimate_motion(picture, past, engine, quality, estimator)
+        vectors = encode_motion(estimated, engine, past, quality)
         prediction = predict(past, vectors)
         if not (scene_cuts and _is_cut(picture, prediction, engine.model.steps[quality, 0])):
             chosen = _choose(picture, prediction, engine, quality, FrameKind.INTER, past.levels)
@@ -66,7 +73,7 @@ def _code_inter(
     engine: Engine, chosen: Chosen, prediction: Planes, vectors: NDArray[np.int16], past: State, quality: int
 ) -> CodedFrame:
     writer = SymbolWriter(engine.model)
-    code_vectors(writer, vectors, past)
+    code_vectors(writer, engine, vectors, past, quality)
     state = code_inter(writer, engine, chosen, prediction, vectors, past, quality)
     return CodedFrame(FrameKind.INTER, quality, writer.finish(), state)
 
@@ -116,10 +123,9 @@ def _encoder_correction(
 ) -> NDArray[np.float32]:
     """What the contextual encoder adds to the latents, in steps."""
     steps = model.channel_steps(quality)
-    y, u, v = (plane.astype(np.int32) << 4 for plane in (picture.y, picture.u, picture.v))
     seen = prediction if dc is None else network_inputs.smooth_from_dc(dc, steps[DC_CHANNELS, 0, 0])
     known = [
-        network_inputs.coefficient_planes((y, u, v), steps),
+        network_inputs.picture_planes(picture, steps),
         network_inputs.coefficient_planes(seen, steps),
         network_inputs.quality_plane(quality, picture.blocks),
     ]
@@ -145,6 +151,7 @@ class Encoder:
 
     ``target``: a path, written beside and renamed on success, or a binary file. ``quality`` 0 to 63, larger is
     better. ``gop``: frames from one intra frame to the next. ``scene_cuts``: intra frames at cuts as well.
+    ``motion``: how vectors are found: "search", or by the model's "network", or "seeded", the search from there.
     """
 
     def __init__(
@@ -157,6 +164,7 @@ class Encoder:
         scene_cuts: bool = True,
         executor: str | None = None,
         threads: int = 1,
+        motion: str = "search",
     ) -> None:
         if not 0 <= quality < QUALITIES:
             raise UsageError(f"quality {quality} is out of range: 0 to {QUALITIES - 1} are legal")
@@ -164,7 +172,9 @@ class Encoder:
             raise UsageError(f"a group of {gop} pictures is out of range: at least 1 is legal")
         self.model = load_model(model) if isinstance(model, str) else model
         self._engine = prepare(self.model, executor, threads, encoding=True)
-        self.format, self.quality, self.gop, self.scene_cuts = format, quality, gop, scene_cuts
+        check_estimator(motion, self._engine)
+        self.format, self.quality, self.gop = format, quality, gop
+        self.scene_cuts, self.motion = scene_cuts, motion
         self._path = Path(fspath(target)) if isinstance(target, (str, PathLike)) else None
         self._file = _create(self._path) if self._path is not None else target
         self._state: State | None = None
@@ -187,7 +197,7 @@ class Encoder:
                 f" {self.format.width}x{self.format.height}"
             )
         past = None if self._since_intra >= self.gop else self._state
-        coded = encode_picture(pad(frame), past, self._engine, self.quality, self.scene_cuts)
+        coded = encode_picture(pad(frame), past, self._engine, self.quality, self.scene_cuts, self.motion)
         self._since_intra = 1 if coded.kind == FrameKind.INTRA else self._since_intra + 1
         self._state, self._pts = coded.state, frame.pts
         record = FrameRecord(coded.kind, coded.quality, frame.pts, coded.state.picture.checksum(), coded.payload)

@@ -1,6 +1,7 @@
 """A frame's path, both directions: what the decoder does with symbols, and in which order they are coded.
 
 Encoder and decoder call the same functions; the encoder passes the symbols it has chosen, the decoder None.
+An inter frame begins with its motion: `motion_coder`.
 """
 
 from __future__ import annotations
@@ -14,16 +15,15 @@ from numpy.typing import NDArray
 from quaver.bitstream.record import FrameKind
 from quaver.codec.coefficients import DC_CHANNELS, Levels, code_dc, code_levels, table_indices, without_dc
 from quaver.codec.networks import Engine, FrameNetworks
-from quaver.codec.symbol_coder import SymbolCoder, Symbols, code_by_class
-from quaver.errors import StreamError
-from quaver.runtime import haar, network_inputs, pyramid, transform
+from quaver.codec.symbol_coder import SymbolCoder, Symbols, corrected_indices
+from quaver.runtime import network_inputs, transform
 from quaver.runtime.activity import Mask, activity_mask
 from quaver.runtime.companding import expand
 from quaver.runtime.model import IntegerModel
 from quaver.runtime.network_inputs import Latents
 from quaver.runtime.picture import Picture, Plane
 from quaver.runtime.transform import Planes
-from quaver.runtime.warp import VECTOR_LIMIT, compensate
+from quaver.runtime.warp import compensate
 
 LATENT_LIMIT = 1 << 18  # of latents with 6 fractional bits: the product with a step fits 32 bits
 _NO_MEANS = np.zeros((1, 1, 1), np.int32)
@@ -52,35 +52,6 @@ class Chosen:
     levels: Levels
     quantize: Callable[[NDArray[np.float32]], Symbols]
     dc: Symbols | None = None  # (3, h8, w8), intra frames
-
-
-def code_vectors(coder: SymbolCoder, vectors: Vectors | None, past: State) -> Vectors:
-    """Motion vectors as Haar latents: averages from the pyramid, then details, whose tables depend on how
-    much the averages around them vary."""
-    previous = haar.forward(past.vectors)[0]
-    latents = haar.forward(vectors) if vectors is not None else None
-    known = pyramid.residual(latents[0], previous) if latents is not None else None
-    coded = code_by_class(coder, known, _variation(previous), 4)
-    average = pyramid.reconstruct(coded, previous)
-    classes = np.repeat(_variation(average)[None], 3, axis=0)
-    details = code_by_class(coder, latents[1:] if latents is not None else None, classes, 4)
-    decoded = haar.inverse(np.concatenate([average[None], details]))
-    if np.abs(decoded).max() > VECTOR_LIMIT:
-        raise StreamError(f"a motion vector exceeds {VECTOR_LIMIT} quarter samples")
-    return decoded.astype(np.int16)
-
-
-def _variation(average: NDArray[np.int32]) -> NDArray[np.uint8]:
-    """Class 0..3 of each position of (2, h, w): how much its neighbours differ, both components together."""
-    clipped = np.clip(average, -4096, 4095)
-    down = np.abs(np.diff(clipped, axis=1, append=clipped[:, -1:]))
-    right = np.abs(np.diff(clipped, axis=2, append=clipped[:, :, -1:]))
-    change = down + right
-    change[:, 1:] += down[:, :-1]
-    change[:, :, 1:] += right[:, :, :-1]
-    total = change.sum(0)
-    classes = (total > 0).astype(np.uint8) + (total > 8) + (total > 40)
-    return np.repeat(classes.astype(np.uint8)[None], 2, axis=0)
 
 
 def predict(past: State, vectors: Vectors) -> Planes:
@@ -152,12 +123,6 @@ def code_intra(
     mask = np.ones(shape, np.int32)
     picture = reconstruct(engine.model, networks, features, grey(shape), latents, mask, quality)
     return State(picture, np.zeros((*shape, 2), np.int16), levels, np.zeros_like(latents))
-
-
-def corrected_indices(base: NDArray[np.uint8], index: NDArray[np.uint8], model: IntegerModel) -> NDArray[np.uint8]:
-    """Table indices after the network's correction in eighths of a table; a certain zero stays one."""
-    corrected = np.clip(base + ((index.astype(np.int32) - 128 + 4) >> 3), 1, model.selector - 1)
-    return np.where(base > 0, corrected, 0).astype(np.uint8)
 
 
 def grey(shape: tuple[int, int]) -> Planes:

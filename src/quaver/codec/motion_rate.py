@@ -1,4 +1,4 @@
-"""An estimate of what motion vectors cost as Haar latents, for the encoder's choices. See frame_coder.code_vectors."""
+"""An estimate of what motion vectors cost as Haar latents, for the encoder's choices. See motion_coder.code_vectors."""
 
 from __future__ import annotations
 

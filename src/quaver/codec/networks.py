@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from quaver.bitstream.record import FrameKind
 from quaver.runtime.executors import select
 from quaver.runtime.executors.protocol import Runner
-from quaver.runtime.model import IntegerModel
+from quaver.runtime.model import ENCODER_GRAPHS, IntegerModel
 
 Bytes = NDArray[np.uint8]  # (channels, h, w)
 
@@ -49,11 +49,41 @@ class FrameNetworks:
 
 
 @dataclass(frozen=True, slots=True)
+class MotionNetworks:
+    """The networks of motion, at 1/16 resolution but for the estimator's 1/8; the last two are the encoder's."""
+
+    average_runner: Runner
+    detail_runner: Runner
+    encoder_runner: Runner | None
+    estimator_runner: Runner | None
+
+    def average(self, known: Bytes) -> Bytes:
+        """Table index corrections (2, h16, w16) of the averages' residuals."""
+        return self.average_runner.run({"known": known})["index"]
+
+    def detail(self, known: Bytes) -> tuple[Bytes, Bytes]:
+        """Table index corrections and means (6, h16, w16) of the details."""
+        out = self.detail_runner.run({"known": known})
+        return out["index"], out["mean"]
+
+    def encode(self, known: Bytes) -> Bytes:
+        """Corrections (8, h16, w16) of Haar latents before they are coded."""
+        assert self.encoder_runner is not None, "prepared for decoding only"
+        return self.encoder_runner.run({"known": known})["correction"]
+
+    def estimate(self, known: Bytes) -> Bytes:
+        """Vectors (2, h8, w8), companded."""
+        assert self.estimator_runner is not None, "prepared for decoding only"
+        return self.estimator_runner.run({"known": known})["vectors"]
+
+
+@dataclass(frozen=True, slots=True)
 class Engine:
-    """A model and its prepared networks, per frame kind; None where the model has none."""
+    """A model and its prepared networks, per frame kind and for motion; None where the model has none."""
 
     model: IntegerModel
     networks: Mapping[FrameKind, FrameNetworks | None]
+    motion: MotionNetworks | None
     executor: str
 
 
@@ -63,12 +93,12 @@ def prepare(model: IntegerModel, executor: str | None = None, threads: int = 1, 
     if not model.graphs:
         if executor is not None:
             select.executor(executor)  # nothing will run, but a wrong name is still an error
-        return Engine(model, {FrameKind.INTRA: None, FrameKind.INTER: None}, executor or "none")
+        return Engine(model, {FrameKind.INTRA: None, FrameKind.INTER: None}, None, executor or "none")
     chosen = select.choose(model.graphs, executor, threads)
     runners = {
         name: chosen.prepare(graph, threads)
         for name, graph in model.graphs.items()
-        if encoding or not name.endswith(".encoder")
+        if encoding or name not in ENCODER_GRAPHS
     }
 
     def of(kind: str) -> FrameNetworks:
@@ -79,4 +109,10 @@ def prepare(model: IntegerModel, executor: str | None = None, threads: int = 1, 
             runners.get(f"{kind}.encoder"),
         )
 
-    return Engine(model, {FrameKind.INTRA: of("intra"), FrameKind.INTER: of("inter")}, chosen.name)
+    motion = MotionNetworks(
+        runners["motion.average"],
+        runners["motion.detail"],
+        runners.get("motion.encoder"),
+        runners.get("motion.estimator"),
+    )
+    return Engine(model, {FrameKind.INTRA: of("intra"), FrameKind.INTER: of("inter")}, motion, chosen.name)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from quaver.bitstream.tables import TableSet
 from quaver.errors import ModelError
 from quaver.runtime.graph import IntegerGraph
+from quaver.runtime.packing import pack_arrays, unpack_arrays
 from quaver.runtime.transform import CHANNELS
 
 QUALITIES = 64
@@ -34,7 +35,13 @@ _PORTS = {
     "loop": (("samples",), ("correction",)),
     "encoder": (("known",), ("correction",)),
 }
-GRAPHS = {f"{kind}.{name}": ports for kind in ("intra", "inter") for name, ports in _PORTS.items()}
+GRAPHS = {f"{kind}.{name}": ports for kind in ("intra", "inter") for name, ports in _PORTS.items()} | {
+    "motion.average": (("known",), ("index",)),
+    "motion.detail": (("known",), ("index", "mean")),
+    "motion.encoder": (("known",), ("correction",)),
+    "motion.estimator": (("known",), ("vectors",)),
+}
+ENCODER_GRAPHS = ("intra.encoder", "inter.encoder", "motion.encoder", "motion.estimator")  # no decoder runs them
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +139,7 @@ def save_model(model: IntegerModel, path: Path) -> None:
     """Write `path` beside, then rename."""
     from safetensors.numpy import save
 
-    data = save(model.arrays(), metadata={"quaver": _description(model).decode()})
+    data = save(pack_arrays(model.arrays()), metadata={"quaver": _description(model).decode()})
     temporary = path.with_name(path.name + ".part")
     try:
         temporary.write_bytes(data)
@@ -149,7 +156,7 @@ def read_model(path: Path) -> IntegerModel:
     try:
         with safe_open(path, "np") as file:
             description = json.loads((file.metadata() or {}).get("quaver", "null"))
-            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            packed = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except OSError as error:
         raise ModelError(f"{path}: cannot read the model: {error.strerror or error}") from error
     except (SafetensorError, ValueError) as error:
@@ -157,7 +164,7 @@ def read_model(path: Path) -> IntegerModel:
     try:
         if not isinstance(description, dict) or description.get("profile") != PROFILE:
             raise ModelError(f"not a Quaver model of profile {PROFILE}")
-        return _assemble(str(description.get("name")), description.get("graphs", {}), arrays)
+        return _assemble(str(description.get("name")), description.get("graphs", {}), unpack_arrays(packed))
     except (ModelError, KeyError) as error:
         raise ModelError(f"{path}: {error}") from error
 

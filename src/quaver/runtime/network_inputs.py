@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 
 from quaver.runtime import transform
 from quaver.runtime.companding import compand
-from quaver.runtime.picture import Plane
-from quaver.runtime.transform import Planes
+from quaver.runtime.picture import Picture, Plane
+from quaver.runtime.transform import COEFFICIENT_MAX, COEFFICIENT_MIN, Planes
 
 Bytes = NDArray[np.uint8]  # (channels, h, w)
 Latents = NDArray[np.int32]  # (96, h8, w8) in quantization steps, 6 fractional bits
 
 LEVEL_SCALE = 4
 SAMPLE_CHANNELS = 6  # four phases of luma, U, V at half resolution
+PAST_MOTION_CHANNELS = 11
 
 
 def coefficient_planes(samples: Planes, steps: NDArray[np.int32]) -> Bytes:
@@ -25,6 +26,12 @@ def coefficient_planes(samples: Planes, steps: NDArray[np.int32]) -> Bytes:
     y, u, v = (plane - (128 << 4) for plane in samples)
     coefficients = transform.forward((y, u, v))
     return compand((64 * coefficients + (steps >> 1)) // steps)
+
+
+def picture_planes(picture: Picture, steps: NDArray[np.int32]) -> Bytes:
+    """Coefficient planes of a picture."""
+    y, u, v = (plane.astype(np.int32) << 4 for plane in (picture.y, picture.u, picture.v))
+    return coefficient_planes((y, u, v), steps)
 
 
 def latent_planes(latents: Latents) -> Bytes:
@@ -39,6 +46,18 @@ def level_planes(levels: NDArray[np.int32]) -> Bytes:
 def vector_planes(vectors: NDArray[np.int16]) -> Bytes:
     """(2, h8, w8): vectors in whole luma samples, companded."""
     return compand(vectors.transpose(2, 0, 1).astype(np.int32) * 16)
+
+
+def motion_planes(latents: NDArray[np.int32]) -> Bytes:
+    """(2n, h16, w16): Haar latents of vectors, or their residuals, (n, 2, h16, w16), companded as vectors are."""
+    return compand(latents.reshape(-1, *latents.shape[-2:]) * 16)
+
+
+def past_motion_planes(latents: NDArray[np.int32], levels: NDArray[np.int32], quality: int) -> Bytes:
+    """(11, h16, w16): the last frame's Haar latents (4, 2, h16, w16) and activity levels (2, h16, w16), and this
+    frame's quality."""
+    area_levels = (128 + LEVEL_SCALE * levels).astype(np.uint8)
+    return np.concatenate([motion_planes(latents), area_levels, quality_plane(quality, levels.shape[1:])])
 
 
 def quality_plane(quality: int, shape: tuple[int, int]) -> Bytes:
@@ -72,6 +91,8 @@ def smooth_from_dc(dc: NDArray[np.int32], steps: NDArray[np.int32]) -> Planes:
     """Y, U, V (4 fractional bits) drawn through the block means that DC symbols (3, h8, w8) stand for: bilinear
     between block centres, replicated outside. ``steps``: (3,) of the DC channels."""
     means = [((dc[0] * steps[0]) >> 3) + 2048, ((dc[1] * steps[1]) >> 2) + 2048, ((dc[2] * steps[2]) >> 2) + 2048]
+    # No picture reaches these limits; a hostile stream would, and sums beyond 32 bits mean nothing.
+    means = [np.clip(plane, COEFFICIENT_MIN, COEFFICIENT_MAX) for plane in means]
     return _bilinear(means[0], 8), _bilinear(means[1], 4), _bilinear(means[2], 4)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from quaver.lab.models.layers import Block, Conv, Site, Trunk
+from quaver.lab.models.motion import AverageModel, DetailModel, MotionEncoder, MotionEstimator
 from quaver.lab.models.networks import ContextualDecoder, ContextualEncoder, EntropyModel, LoopFilter
 from quaver.runtime import graph
 
@@ -104,11 +105,34 @@ def decoder_graph(name: str, net: ContextualDecoder) -> graph.IntegerGraph:
     return e.graph(name, inputs, {"correction": latents})
 
 
-def encoder_graph(name: str, net: ContextualEncoder) -> graph.IntegerGraph:
+def encoder_graph(name: str, net: ContextualEncoder | MotionEncoder) -> graph.IntegerGraph:
     e = Emitter()
     x = e.trunk("trunk", net.trunk, net.port, "known")
     e.conv("correction", net.correction, net.port, net.port, x)
     return e.graph(name, {"known": net.trunk.enter.weight.shape[1]}, {"correction": _outputs(net.correction)})
+
+
+def average_graph(name: str, net: AverageModel) -> graph.IntegerGraph:
+    e = Emitter()
+    x = e.trunk("trunk", net.trunk, net.port, "known")
+    e.conv("index", net.index, net.port, net.port, x)
+    return e.graph(name, {"known": net.trunk.enter.weight.shape[1]}, {"index": _outputs(net.index)})
+
+
+def detail_graph(name: str, net: DetailModel) -> graph.IntegerGraph:
+    e = Emitter()
+    x = e.trunk("trunk", net.trunk, net.port, "known")
+    e.conv("index", net.index, net.port, net.port, x)
+    e.conv("mean", net.mean, net.port, net.port, x)
+    outputs = {"index": _outputs(net.index), "mean": _outputs(net.mean)}
+    return e.graph(name, {"known": net.trunk.enter.weight.shape[1]}, outputs)
+
+
+def estimator_graph(name: str, net: MotionEstimator) -> graph.IntegerGraph:
+    e = Emitter()
+    x = e.trunk("trunk", net.trunk, net.port, "known")
+    e.conv("vectors", net.vectors, net.port, net.port, x)
+    return e.graph(name, {"known": net.trunk.enter.weight.shape[1]}, {"vectors": _outputs(net.vectors)})
 
 
 def loop_graph(name: str, net: LoopFilter) -> graph.IntegerGraph:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from quaver.errors import UsageError
@@ -24,9 +26,10 @@ def calibrate(codec: Codec, sequences: list[Sequence], stage: Stage, plan: Quant
     clips of the least squared error over what its layers read in `sequences`."""
     set_integer(codec, False)
     wires = wiring(codec)
+    everything = replace(stage, trains=(*stage.trains, "motion"))
     with InputSamples(wires) as inputs:
         for sequence in sequences:
-            run_sequence(codec, sequence, stage)
+            run_sequence(codec, sequence, everything)
     shape_for(codec, plan or QuantPlan.uniform(list(wires), WEIGHT_BITS, ACTIVATION_BITS))
     fit(codec, wires, inputs.values())
 
@@ -42,5 +45,10 @@ def lower(codec: Codec, name: str) -> IntegerModel:
         graphs[f"{kind}.decoder"] = emit.decoder_graph(f"{kind}.decoder", nets.decoder)
         graphs[f"{kind}.loop"] = emit.loop_graph(f"{kind}.loop", nets.loop)
         graphs[f"{kind}.encoder"] = emit.encoder_graph(f"{kind}.encoder", nets.encoder)
+    motion = codec.motion
+    graphs["motion.average"] = emit.average_graph("motion.average", motion.average)
+    graphs["motion.detail"] = emit.detail_graph("motion.detail", motion.detail)
+    graphs["motion.encoder"] = emit.encoder_graph("motion.encoder", motion.encoder)
+    graphs["motion.estimator"] = emit.estimator_graph("motion.estimator", motion.estimator)
     skeleton = codec.skeleton
     return IntegerModel(name, skeleton.steps, skeleton.intra_levels, skeleton.inter_levels, skeleton.tables, graphs)

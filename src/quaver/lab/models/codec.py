@@ -17,6 +17,7 @@ from quaver.lab.models.memory import FeatureMemory, Kept
 from quaver.lab.models.motion_coder import MotionCoder, MotionCompensation
 from quaver.lab.models.presets import PRESETS, Preset
 from quaver.lab.models.skeleton import Skeleton
+from quaver.lab.quant.plan import QuantPlan
 from quaver.lab.twin.transform import Planes
 from quaver.runtime.model import IntegerModel
 from quaver.runtime.transform import CHANNELS
@@ -40,8 +41,10 @@ class State:
 class Codec(nn.Module):
     """Intra and inter frames over one skeleton (steps, level tables, frequency tables).
 
-    ``use_encoder``: whether the encoder's networks correct motion and latents. ``count_motion``: whether bits hold
-    those of vectors, which costs the motion decoder's networks; a picture does not depend on them.
+    ``use_encoder``: whether the encoder's networks correct motion and latents. ``estimator``: what finds motion, as
+    `quaver.codec.motion_estimator` names it. ``count_motion``: whether bits hold
+    those of vectors, which costs the motion decoder's networks; a picture does not depend on them. ``plan``: the
+    precision that `precision.shape_for` gave it; None in floating point.
     """
 
     def __init__(self, preset: Preset, skeleton: IntegerModel) -> None:
@@ -54,6 +57,8 @@ class Codec(nn.Module):
         self.memory = FeatureMemory()
         self.motion = MotionCoder(preset)
         self.use_encoder = self.count_motion = False
+        self.estimator = "search"
+        self.plan: QuantPlan | None = None
 
     def code_intra(self, frame: Planes, quality: Tensor) -> tuple[State, Tensor]:
         """A frame by itself. Returns the state and the bits (B,) of its coefficients, DC apart."""
@@ -66,7 +71,7 @@ class Codec(nn.Module):
         """A frame from the past one. Returns the state and the bits (B,) of its coefficients and, where they count, of
         its vectors."""
         steps = self.tables.channel_steps(quality)
-        estimated = bridge.search(frame, past.picture, [kept.vectors for kept in past.kept], quality)
+        estimated = self.estimate_motion(frame, past, quality)
         motion = self.motion(estimated, past.kept, quality, self.use_encoder)
         prediction = self.compensate(past.picture, motion)
         memory = self.memory(past.kept, motion.vectors)
@@ -81,3 +86,11 @@ class Codec(nn.Module):
         if self.count_motion:
             bits = bits + self.motion.bits(motion, past.kept, quality, self.tables)
         return State(picture, self.memory.keep(motion.vectors, decoded, coded.levels)), bits
+
+    def estimate_motion(self, frame: Planes, past: State, quality: Tensor) -> Tensor:
+        """Vectors (B, h8, w8, 2) by the block search, the MotionEstimator or the search that begins there."""
+        last = [kept.vectors for kept in past.kept]
+        if self.estimator == "search":
+            return bridge.search(frame, past.picture, last, quality)
+        guess = self.motion.estimate(frame, past.picture, past.kept, quality, self.tables)
+        return guess if self.estimator == "network" else bridge.search(frame, past.picture, last, quality, guess)

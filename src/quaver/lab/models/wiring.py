@@ -33,13 +33,13 @@ def wiring(codec: Codec) -> dict[str, Wire]:
         found[names[module]] = Wire(module, arguments[1], arguments[2])
 
     hooks = [module.register_forward_pre_hook(note) for module in names]
-    encoder = codec.use_encoder
-    codec.use_encoder = True
+    switches = codec.use_encoder, codec.count_motion, codec.estimator
+    codec.use_encoder, codec.count_motion, codec.estimator = True, True, "network"
     try:
         for _ in code_sequence(codec, _grey_sequence()):
             pass
     finally:
-        codec.use_encoder = encoder
+        codec.use_encoder, codec.count_motion, codec.estimator = switches
         for hook in hooks:
             hook.remove()
     return found

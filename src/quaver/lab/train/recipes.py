@@ -16,7 +16,8 @@ class Stage:
     """A stretch of training with one setting.
 
     frames: per example, the first one intra. trains: module names ("intra", "inter", "inter.entropy", ...).
-    encoder: use the contextual encoder's corrections. through_time: let gradients pass from frame to frame.
+    "motion" adds the bits of vectors to the rate, and what the MotionEstimator learns from to the loss.
+    encoder: use the corrections of the encoder's networks. through_time: let gradients pass from frame to frame.
     integer: compute the networks as the runtime will, in integers.
     """
 
@@ -30,6 +31,10 @@ class Stage:
     encoder: bool = False
     through_time: bool = False
     integer: bool = False
+
+    @property
+    def trains_motion(self) -> bool:
+        return any(name.partition(".")[0] == "motion" for name in self.trains)
 
 
 @dataclass(frozen=True)

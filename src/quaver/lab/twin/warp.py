@@ -1,8 +1,13 @@
-"""Twin of `quaver.runtime.warp`, batched, differentiable in the reference picture; vectors are integers."""
+"""Twin of `quaver.runtime.warp`, batched, differentiable in the reference picture and, where asked, in the vectors.
+
+Vectors are whole quarter samples; a prediction's slope in a vector is its central difference over one quarter sample
+to either side.
+"""
 
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,8 +20,33 @@ from quaver.runtime.warp import CHROMA_TAPS, LUMA_TAPS
 
 def compensate(reference: Planes, vectors: Tensor) -> Planes:
     """Y, U, V (4 fractional bits) from a reference of 8-bit samples by vectors (B, h8, w8, 2), integers."""
-    y, u, v = reference
-    return _predict(y, vectors, 8), _predict(u, vectors, 4), _predict(v, vectors, 4)
+    y, u, v = (_predict(plane, vectors, size) for plane, size in zip(reference, (8, 4, 4), strict=True))
+    if vectors.requires_grad:
+        parts = zip((y, u, v), reference, (8, 4, 4), strict=True)
+        y, u, v = (_ThroughVectors.apply(p, plane.detach(), vectors, size) for p, plane, size in parts)
+    return y, u, v
+
+
+class _ThroughVectors(torch.autograd.Function):
+    """A prediction as it is, with a gradient for the vectors that made it."""
+
+    @staticmethod
+    def forward(ctx: Any, prediction: Tensor, reference: Tensor, vectors: Tensor, size: int) -> Tensor:
+        ctx.save_for_backward(reference, vectors)
+        ctx.size = size
+        return prediction.view_as(prediction)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, Tensor, None]:
+        reference, vectors = ctx.saved_tensors
+        batch, rows, columns, _ = vectors.shape
+        slopes = []
+        for step in torch.eye(2):
+            after = _predict(reference, vectors + step, ctx.size)
+            before = _predict(reference, vectors - step, ctx.size)
+            blocks = (gradient * (after - before) / 2).reshape(batch, rows, ctx.size, columns, ctx.size)
+            slopes.append(blocks.sum((2, 4)))
+        return gradient, None, torch.stack(slopes, -1).to(vectors.dtype), None
 
 
 @cache
@@ -47,6 +77,8 @@ def _predict(plane: Tensor, vectors: Tensor, size: int) -> Tensor:
     index = (top[..., None, None] + reach[:, None]) * stride + left[..., None, None] + reach
     patches = padded.reshape(batch, -1).gather(1, index.reshape(batch, -1)).reshape(-1, window, window)
     vertical, horizontal = bands[dy.remainder(phases).flatten()], bands[dx.remainder(phases).flatten()]
-    sums = vertical @ patches.float() @ horizontal.transpose(1, 2)
+    # Autocast would multiply in bfloat16, whose 8 bits do not hold these integers.
+    with torch.autocast(plane.device.type, enabled=False):
+        sums = vertical @ patches.float() @ horizontal.transpose(1, 2)
     blocks = floor_ste((sums + 128) / 256).reshape(batch, rows, columns, size, size)
     return blocks.permute(0, 1, 3, 2, 4).reshape(batch, height, width)
