@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from quaver.bitstream.record import FrameKind
+from quaver.codec.coefficients import level_bits
+from quaver.codec.decisions import choose_activity, quantize
 from quaver.codec.motion_coarse import coarse_search
 from quaver.codec.motion_native import NativeRounds
 from quaver.codec.motion_rate import MotionRate
@@ -16,6 +20,7 @@ from quaver.codec.motion_rounds import Rounds
 from quaver.codec.motion_search import search_motion
 from quaver.runtime import haar, native, pyramid, transform
 from quaver.runtime.interpolate import phase_planes
+from quaver.runtime.model import IntegerModel, load_model
 from quaver.runtime.picture import Picture
 from quaver.runtime.warp import VECTOR_LIMIT, compensate
 
@@ -103,6 +108,36 @@ def _maps(rng: Generator, height: int, width: int, extreme: bool) -> tuple[Any, 
     return now, past
 
 
+def _scaled(rng: Generator, height: int, width: int, extreme: bool) -> tuple[Any, ...]:
+    """Coefficients in steps, most below one, and means; a model, a quality and a kind of frame."""
+    shape = 96, height // 8, width // 8
+    sizes = 4.0 ** rng.integers(-3, 9 if extreme else 2, (96, 1, 1))
+    scaled = rng.laplace(0, 1, shape) * sizes * (rng.random(shape[1:]) < 0.7)
+    means = rng.integers(-2000, 2001, shape).astype(np.float32) / 64
+    kind = FrameKind.INTRA if rng.random() < 0.3 else FrameKind.INTER
+    return scaled.astype(np.float32), means, int(rng.integers(64)), kind
+
+
+@cache
+def _model() -> IntegerModel:
+    return load_model("skeleton")
+
+
+def _quantize(scaled: Any, means: Any, quality: int, kind: FrameKind) -> Any:
+    levels = (np.abs(scaled[:2, ::2, ::2]) * 4).astype(np.int32)
+    return quantize(scaled, means, levels, kind), quantize(scaled, 0.0, levels, kind)
+
+
+def _level_bits(scaled: Any, means: Any, quality: int, kind: FrameKind) -> Any:
+    symbols, model = np.clip(scaled, -32768, 32767).astype(np.int32), _model()
+    return level_bits(symbols, model.intra_levels, model), level_bits(symbols, model.inter_levels, model)
+
+
+def _choose_activity(scaled: Any, means: Any, quality: int, kind: FrameKind) -> Any:
+    past = np.minimum(np.abs(scaled[:2, ::2, ::2]), 5).astype(np.int32)
+    return choose_activity(scaled, _model(), quality, kind, past)
+
+
 CASES = [
     Case("search_motion", moving, search_motion),
     Case("phase_planes", lambda *given: (plane(*given),), lambda reference: phase_planes(reference, 16)),
@@ -112,6 +147,9 @@ CASES = [
     Case("compensate", lambda *given: (picture(*given), vectors(*given)), compensate),
     Case("transform.forward", _samples, transform.forward),
     Case("transform.inverse", _coefficients, transform.inverse),
+    Case("quantize", _scaled, _quantize),
+    Case("level_bits", _scaled, _level_bits),
+    Case("choose_activity", _scaled, _choose_activity),
     Case("pyramid.residual", _maps, lambda now, past: (pyramid.residual(now, past), pyramid.residual(now, None))),
     Case(
         "pyramid.reconstruct", _maps, lambda now, past: (pyramid.reconstruct(now, past), pyramid.reconstruct(now, None))

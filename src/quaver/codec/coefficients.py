@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 
 from quaver.codec.symbol_coder import SymbolCoder, Symbols, code_by_class
 from quaver.errors import StreamError
-from quaver.runtime import pyramid
+from quaver.runtime import native, pyramid
 from quaver.runtime.model import IntegerModel
 
 Levels = NDArray[np.int32]  # (2, h16, w16): luma, chroma
 
 DC_CHANNELS = [0, 64, 80]
 PLANES = (slice(0, 64), slice(64, 96))
+_LENGTH_UNIT = 256  # of a bit, in which code lengths are summed
+_ILLEGAL = 1 << 22  # in those units, of what a table cannot code: more than an area ever costs, and 256 fit 32 bits
 _CLASSES = 4  # of a past level: 0, 1, 2, more
 
 
@@ -51,27 +53,35 @@ def code_dc(coder: SymbolCoder, values: Symbols | None, shape: tuple[int, int]) 
 def level_bits(symbols: Symbols, table: NDArray[np.uint8], model: IntegerModel) -> NDArray[np.float32]:
     """(2, levels, h16, w16) bits that `symbols` (96, h8, w8) cost in each area at each level of `table`; infinite
     at level 0 where they are not all zero."""
-    magnitudes = np.minimum(np.abs(symbols), model.code_lengths.shape[1] - 1)
     _, rows, columns = symbols.shape
-    result = np.zeros((2, len(table), rows // 2, columns // 2), np.float32)
+    lengths = np.minimum(np.rint(model.code_lengths * _LENGTH_UNIT), _ILLEGAL).astype(np.int32)
+    sums = np.empty((2, len(table), rows // 2, columns // 2), np.int32)
+    if native.kernels is not None:
+        native.kernels.level_bits(np.ascontiguousarray(symbols), table, lengths, sums)
+    else:
+        _sum_lengths(symbols, table, lengths, sums)
+    bits = sums.astype(np.float32) / np.float32(_LENGTH_UNIT)
+    bits[:, 0] = np.where(sums[:, 0] < 0, np.inf, 0)
+    return bits
+
+
+def _sum_lengths(
+    symbols: Symbols, table: NDArray[np.uint8], lengths: NDArray[np.int32], sums: NDArray[np.int32]
+) -> None:
+    """Fill `sums`; at level 0 with -1 where not all symbols are zero, else 0."""
+    magnitudes = np.minimum(np.abs(symbols), lengths.shape[1] - 1)
+    _, rows, columns = symbols.shape
     for plane, channels in enumerate(PLANES):
         part = magnitudes[channels]
         areas = part.reshape(len(part), rows // 2, 2, columns // 2, 2).transpose(1, 3, 0, 2, 4)
-        lengths = model.code_lengths[table[:, channels]]  # (levels, channels, 64)
+        own = lengths[table[:, channels]]  # (levels, channels, 64)
         busy = areas.any((2, 3, 4))
-        result[plane] = lengths[:, :, 0].sum(1)[:, None, None] * 4
-        result[plane, 0] = np.where(busy, np.inf, 0)
+        sums[plane] = own[:, :, 0].sum(1)[:, None, None] * 4
+        sums[plane, 0] = -busy.astype(np.int32)
         chosen = areas[busy].reshape(-1, len(part), 4)
-        if not len(chosen):
-            continue
-        result[plane, 1:, busy] = np.stack(
-            [np.take(level, _flat(chosen, level.shape[1])).sum((1, 2)) for level in lengths[1:]], axis=1
-        )
-    return result
-
-
-def _flat(magnitudes: NDArray[np.int32], width: int) -> NDArray[np.int32]:
-    return magnitudes + (np.arange(magnitudes.shape[1]) * width).astype(np.int32)[None, :, None]
+        positions = chosen + (np.arange(len(part)) * own.shape[2])[:, None]
+        for level in range(1, len(table)):
+            sums[plane, level, busy] = np.take(own[level], positions).sum((1, 2))
 
 
 def without_dc(symbols: Symbols) -> Symbols:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from quaver.bitstream.record import FrameKind
 from quaver.codec.coefficients import DC_CHANNELS, PLANES, Levels, level_bits, without_dc
 from quaver.codec.symbol_coder import Symbols
-from quaver.runtime import pyramid, transform
+from quaver.runtime import native, pyramid, transform
 from quaver.runtime.model import QUALITIES, IntegerModel
 from quaver.runtime.picture import Picture
 from quaver.runtime.transform import Planes
@@ -54,18 +54,26 @@ def analyse(picture: Picture, prediction: Planes, model: IntegerModel, quality: 
     """The prediction error's coefficients in steps."""
     samples = (plane.astype(np.int32) << 4 for plane in (picture.y, picture.u, picture.v))
     y, u, v = (s - p for s, p in zip(samples, prediction, strict=True))
-    return (transform.forward((y, u, v)) / model.channel_steps(quality)).astype(np.float32)
+    steps = model.channel_steps(quality).astype(np.float32)
+    return transform.forward((y, u, v)).astype(np.float32) / steps
 
 
 def quantize(scaled: Scaled, means: NDArray[np.float32] | float, levels: Levels, kind: FrameKind) -> Symbols:
     """Symbols around `means` (in steps) with a dead zone; zero in areas of level 0, except intra DC."""
-    distance = scaled - np.float32(means) if isinstance(means, float) else scaled - means
-    symbols = (np.sign(distance) * np.floor(np.abs(distance) + np.float32(ROUNDING[kind]))).astype(np.int32)
-    for plane, channels in zip(levels, PLANES, strict=True):
-        symbols[channels] *= (plane > 0).repeat(2, 0).repeat(2, 1)
+    offsets = np.full((1, 1, 1), means, np.float32) if isinstance(means, float) else means
+    if native.kernels is not None:
+        symbols, scaled = np.empty(scaled.shape, np.int32), np.ascontiguousarray(scaled)
+        offsets, active = np.ascontiguousarray(offsets), np.ascontiguousarray(levels)
+        native.kernels.quantize(scaled, offsets, active, ROUNDING[kind], symbols)
+    else:
+        distance = scaled - offsets
+        magnitudes = np.minimum(np.abs(distance) + np.float32(ROUNDING[kind]), np.float32(32767)).astype(np.int32)
+        symbols = np.where(distance < 0, -magnitudes, magnitudes)
+        for plane, channels in zip(levels, PLANES, strict=True):
+            symbols[channels] *= (plane > 0).repeat(2, 0).repeat(2, 1)
     if kind == FrameKind.INTRA:
-        symbols[DC_CHANNELS] = np.rint(scaled[DC_CHANNELS]).astype(np.int32)
-    return np.clip(symbols, -32768, 32767)
+        symbols[DC_CHANNELS] = np.clip(np.rint(scaled[DC_CHANNELS]), -32768, 32767).astype(np.int32)
+    return symbols
 
 
 def choose_activity(
@@ -93,10 +101,13 @@ def choose_activity(
 def _gain(scaled: Scaled, symbols: Symbols, steps: NDArray[np.int32]) -> NDArray[np.float32]:
     """(2, h16, w16) squared error that `symbols` save, luma weighing 6/8 and chroma, with a quarter of the samples,
     1/8 * 4."""
-    saved = (scaled**2 - (scaled - symbols) ** 2) * (steps.astype(np.float32) / 16) ** 2
-    _, rows, columns = symbols.shape
-    gains = [
-        weight * saved[channels].reshape(-1, rows // 2, 2, columns // 2, 2).sum((0, 2, 4))
-        for channels, weight in zip(PLANES, (0.75, 0.5), strict=True)
-    ]
-    return np.stack(gains).astype(np.float32)
+    saved = np.zeros((2, *symbols.shape[1:]))
+    if native.kernels is not None:
+        native.kernels.saved_error(np.ascontiguousarray(scaled), np.ascontiguousarray(symbols), saved)
+    else:
+        for plane, channels in enumerate(PLANES):
+            for value, symbol in zip(scaled[channels].astype(np.float64), symbols[channels], strict=True):
+                saved[plane] += symbol * (2 * value - symbol)  # value ** 2 - (value - symbol) ** 2
+    weights = np.array([0.75, 0.5]) * (steps[[0, 64], 0, 0] / 16) ** 2
+    areas = saved[:, ::2, ::2] + saved[:, ::2, 1::2] + saved[:, 1::2, ::2] + saved[:, 1::2, 1::2]
+    return (weights[:, None, None] * areas).astype(np.float32)

@@ -32,6 +32,7 @@ static inline int is_item(const Py_buffer *view, const char *type) {
     if (strcmp(type, "uint32") == 0) return view->itemsize == 4 && (!strcmp(format, "I") || !strcmp(format, "L"));
     if (strcmp(type, "int64") == 0) return view->itemsize == 8 && (!strcmp(format, "l") || !strcmp(format, "q"));
     if (strcmp(type, "float32") == 0) return strcmp(format, "f") == 0;
+    if (strcmp(type, "float64") == 0) return strcmp(format, "d") == 0;
     return 0;
 }
 
@@ -99,5 +100,28 @@ static inline int rows_within(const int16_t *taps, Py_ssize_t count, Py_ssize_t 
     }
     return 1;
 }
+
+/* A function of the module; module_motion.c has some. */
+#define KERNEL(name) PyObject *name(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t given)
+#define RUN(work)                           \
+    do {                                    \
+        Py_BEGIN_ALLOW_THREADS work;        \
+        Py_END_ALLOW_THREADS                \
+    } while (0)
+
+/* Ends a call: None, or the exception that is set, or, after `failed`, want of memory. */
+static inline PyObject *finish(Arrays *arrays, int done, int failed) {
+    release(arrays);
+    if (!done) return NULL;
+    if (failed) return PyErr_NoMemory();
+    Py_INCREF(Py_None);
+    return Py_None;
+}
+
+KERNEL(py_coarse_search);
+KERNEL(py_median_field);
+KERNEL(py_improve);
+KERNEL(py_settle_round);
+KERNEL(py_motion_statistics);
 
 #endif

@@ -5,22 +5,6 @@
 
 #define TAPS_LIMIT 128 /* of a filter's absolute taps: 255 of them fit int16, twice filtered they fit float32 */
 
-#define KERNEL(name) static PyObject *name(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t given)
-#define RUN(work)                           \
-    do {                                    \
-        Py_BEGIN_ALLOW_THREADS work;        \
-        Py_END_ALLOW_THREADS                \
-    } while (0)
-
-/* Ends a call: None, or the exception that is set, or, after `failed`, want of memory. */
-static PyObject *finish(Arrays *arrays, int done, int failed) {
-    release(arrays);
-    if (!done) return NULL;
-    if (failed) return PyErr_NoMemory();
-    Py_INCREF(Py_None);
-    return Py_None;
-}
-
 KERNEL(py_phase_planes) {
     Arrays arrays = {.count = 0};
     Py_ssize_t plane[2] = {ANY, ANY}, filters[2] = {4, 8};
@@ -38,126 +22,6 @@ KERNEL(py_phase_planes) {
         }
     }
     return finish(&arrays, done, failed);
-}
-
-KERNEL(py_coarse_search) {
-    Arrays arrays = {.count = 0};
-    Py_ssize_t small[2] = {ANY, ANY};
-    int done = 0, failed = 0;
-    if (!has_arguments(given, 5)) return NULL;
-    const long reach = whole(args[2], "reach", 1, 64);
-    const int16_t *current = reach < 0 ? NULL : take(&arrays, args[0], "current", "int16", 0, 2, small);
-    if (current != NULL && (small[0] % 2 || small[1] % 2))
-        PyErr_SetString(PyExc_ValueError, "current: sizes must be even");
-    else if (current != NULL) {
-        Py_ssize_t padded[2] = {small[0] + 2 * reach, small[1] + 2 * reach};
-        Py_ssize_t count[1] = {(2 * reach + 1) * (2 * reach + 1)}, blocks[2] = {small[0] / 2, small[1] / 2};
-        const int16_t *reference = take(&arrays, args[1], "reference", "int16", 0, 2, padded);
-        const int16_t *order = reference == NULL ? NULL : take(&arrays, args[3], "order", "int16", 0, 1, count);
-        int16_t *chosen = order == NULL ? NULL : take(&arrays, args[4], "chosen", "int16", 1, 2, blocks);
-        if (chosen != NULL) {
-            RUN(failed = coarse_search(current, reference, blocks[0], blocks[1], (int)reach, order, chosen));
-            done = 1;
-        }
-    }
-    return finish(&arrays, done, failed);
-}
-
-KERNEL(py_median_field) {
-    Arrays arrays = {.count = 0};
-    Py_ssize_t shape[3] = {ANY, ANY, 2};
-    if (!has_arguments(given, 2)) return NULL;
-    const int16_t *field = take(&arrays, args[0], "field", "int16", 0, 3, shape);
-    int16_t *median = field == NULL ? NULL : take(&arrays, args[1], "median", "int16", 1, 3, shape);
-    if (median != NULL) RUN(median_field(field, shape[0], shape[1], median));
-    return finish(&arrays, median != NULL, 0);
-}
-
-/* The first six arguments of what searches: planes, current, previous, sizes, bit_cost, memo. */
-static int take_search(Arrays *arrays, PyObject *const *args, Search *search) {
-    Py_ssize_t plane[2] = {ANY, ANY}, planes[3] = {16, ANY, ANY}, count[1] = {ANY};
-    search->current = take(arrays, args[1], "current", "uint8", 0, 2, plane);
-    if (search->current == NULL) return 0;
-    search->planes = take(arrays, args[0], "planes", "uint8", 0, 3, planes);
-    if (search->planes == NULL) return 0;
-    search->margin = (planes[1] - plane[0]) / 2;
-    if (plane[0] % 8 || plane[1] % 8 || search->margin < 16 || planes[1] != plane[0] + 2 * search->margin ||
-        planes[2] != plane[1] + 2 * search->margin) {
-        PyErr_SetString(PyExc_ValueError, "planes: legal are those of a picture in whole 8x8 blocks, margin 16 or more");
-        return 0;
-    }
-    search->rows = plane[0] / 8;
-    search->columns = plane[1] / 8;
-    Py_ssize_t field[3] = {search->rows, search->columns, 2};
-    Py_ssize_t memo[3] = {search->rows * search->columns, MEMO_WAYS, 2};
-    if ((search->previous = take(arrays, args[2], "previous", "int16", 0, 3, field)) == NULL) return 0;
-    if ((search->sizes = take(arrays, args[3], "sizes", "float32", 0, 1, count)) == NULL) return 0;
-    search->size_count = count[0];
-    search->bit_cost = (float)PyFloat_AsDouble(args[4]);
-    if (PyErr_Occurred()) return 0;
-    return (search->memo = take(arrays, args[5], "memo", "uint32", 1, 3, memo)) != NULL;
-}
-
-KERNEL(py_improve) {
-    Arrays arrays = {.count = 0};
-    Search search;
-    int16_t *best = NULL;
-    float *cost = NULL;
-    int failed = 0;
-    if (!has_arguments(given, 11)) return NULL;
-    const long right = whole(args[7], "right", -64, 64), down = whole(args[8], "down", -64, 64);
-    if (!PyErr_Occurred() && take_search(&arrays, args, &search)) {
-        Py_ssize_t field[3] = {search.rows, search.columns, 2};
-        const int16_t *candidate = take(&arrays, args[6], "candidate", "int16", 0, 3, field);
-        if (candidate != NULL) best = take(&arrays, args[9], "best", "int16", 1, 3, field);
-        if (best != NULL) cost = take(&arrays, args[10], "cost", "float32", 1, 2, field);
-        if (cost != NULL) RUN(failed = improve(&search, candidate, (int)right, (int)down, best, cost));
-    }
-    return finish(&arrays, cost != NULL, failed);
-}
-
-KERNEL(py_settle_round) {
-    Arrays arrays = {.count = 0};
-    Search search;
-    int16_t *result = NULL;
-    if (!has_arguments(given, 12)) return NULL;
-    const long reach = whole(args[10], "reach", 1, 1024);
-    if (reach > 0 && take_search(&arrays, args, &search)) {
-        Py_ssize_t field[3] = {search.rows, search.columns, 2}, classes_shape[2] = {search.rows / 2, search.columns / 2};
-        Py_ssize_t predicted_shape[3] = {2, search.rows / 2, search.columns / 2}, lengths_shape[3] = {2, 4, ANY};
-        if (search.rows % 2 || search.columns % 2) PyErr_SetString(PyExc_ValueError, "current: whole 16x16 areas are legal");
-        const int16_t *best = PyErr_Occurred() ? NULL : take(&arrays, args[6], "best", "int16", 0, 3, field);
-        const int32_t *predicted =
-            best == NULL ? NULL : take(&arrays, args[7], "predicted", "int32", 0, 3, predicted_shape);
-        const uint8_t *classes =
-            predicted == NULL ? NULL : take(&arrays, args[8], "classes", "uint8", 0, 2, classes_shape);
-        const float *lengths = classes == NULL ? NULL : take(&arrays, args[9], "lengths", "float32", 0, 3, lengths_shape);
-        if (lengths != NULL) result = take(&arrays, args[11], "result", "int16", 1, 3, field);
-        if (result != NULL)
-            RUN(settle_round(&search, best, predicted, classes, lengths, lengths_shape[2], reach, result));
-    }
-    return finish(&arrays, result != NULL, 0);
-}
-
-KERNEL(py_motion_statistics) {
-    Arrays arrays = {.count = 0};
-    Py_ssize_t field[3] = {ANY, ANY, 2}, table[2] = {3, 4};
-    int64_t *totals = NULL;
-    int failed = 0;
-    if (!has_arguments(given, 5)) return NULL;
-    const int16_t *vectors = take(&arrays, args[0], "vectors", "int16", 0, 3, field);
-    if (vectors != NULL && (field[0] % 2 || field[1] % 2))
-        PyErr_SetString(PyExc_ValueError, "vectors: sizes must be even");
-    else if (vectors != NULL) {
-        Py_ssize_t maps[3] = {2, field[0] / 2, field[1] / 2};
-        const int32_t *past = take(&arrays, args[1], "past", "int32", 0, 3, maps);
-        int32_t *predicted = past == NULL ? NULL : take(&arrays, args[2], "predicted", "int32", 1, 3, maps);
-        uint8_t *classes = predicted == NULL ? NULL : take(&arrays, args[3], "classes", "uint8", 1, 2, maps + 1);
-        if (classes != NULL) totals = take(&arrays, args[4], "totals", "int64", 1, 2, table);
-        if (totals != NULL)
-            RUN(failed = motion_statistics(vectors, past, maps[1], maps[2], predicted, classes, totals));
-    }
-    return finish(&arrays, totals != NULL, failed);
 }
 
 static PyObject *pyramid(PyObject *const *args, Py_ssize_t given, int inverse) {
@@ -262,11 +126,71 @@ KERNEL(py_inverse_transform) {
     return finish(&arrays, done, 0);
 }
 
+KERNEL(py_quantize) {
+    Arrays arrays = {.count = 0};
+    Py_ssize_t shape[3] = {96, ANY, ANY}, means_shape[3] = {ANY, ANY, ANY};
+    int32_t *symbols = NULL;
+    if (!has_arguments(given, 5)) return NULL;
+    const float rounding = (float)PyFloat_AsDouble(args[3]);
+    if (!PyErr_Occurred() && !(rounding >= 0 && rounding <= 1))
+        PyErr_SetString(PyExc_ValueError, "rounding: 0 to 1 are legal");
+    const float *scaled = PyErr_Occurred() ? NULL : take(&arrays, args[0], "scaled", "float32", 0, 3, shape);
+    const float *means = scaled == NULL ? NULL : take(&arrays, args[1], "means", "float32", 0, 3, means_shape);
+    const int one = means_shape[0] == 1 && means_shape[1] == 1 && means_shape[2] == 1;
+    if (means != NULL && (shape[1] % 2 || shape[2] % 2))
+        PyErr_SetString(PyExc_ValueError, "scaled: sizes must be even");
+    else if (means != NULL && !one && memcmp(means_shape, shape, sizeof shape) != 0)
+        PyErr_SetString(PyExc_ValueError, "means: one, or as many as scaled, are legal");
+    else if (means != NULL) {
+        Py_ssize_t levels_shape[3] = {2, shape[1] / 2, shape[2] / 2};
+        const int32_t *levels = take(&arrays, args[2], "levels", "int32", 0, 3, levels_shape);
+        if (levels != NULL) symbols = take(&arrays, args[4], "symbols", "int32", 1, 3, shape);
+        if (symbols != NULL) RUN(quantize(scaled, means, one, levels, rounding, shape[1], shape[2], symbols));
+    }
+    return finish(&arrays, symbols != NULL, 0);
+}
+
+KERNEL(py_level_bits) {
+    Arrays arrays = {.count = 0};
+    Py_ssize_t shape[3] = {96, ANY, ANY}, table_shape[2] = {ANY, 96}, lengths_shape[2] = {ANY, 64};
+    int32_t *result = NULL;
+    int failed = 0;
+    if (!has_arguments(given, 4)) return NULL;
+    const int32_t *symbols = take(&arrays, args[0], "symbols", "int32", 0, 3, shape);
+    const uint8_t *table = symbols == NULL ? NULL : take(&arrays, args[1], "table", "uint8", 0, 2, table_shape);
+    const int32_t *lengths = table == NULL ? NULL : take(&arrays, args[2], "lengths", "int32", 0, 2, lengths_shape);
+    int named = lengths != NULL && shape[1] % 2 == 0 && shape[2] % 2 == 0;
+    for (Py_ssize_t n = 0; named && n < 96 * table_shape[0]; n++) named = table[n] < lengths_shape[0];
+    if (lengths != NULL && !named)
+        PyErr_SetString(PyExc_ValueError, "legal are even sizes, and table indices that lengths has");
+    else if (lengths != NULL) {
+        Py_ssize_t result_shape[4] = {2, table_shape[0], shape[1] / 2, shape[2] / 2};
+        result = take(&arrays, args[3], "result", "int32", 1, 4, result_shape);
+        if (result != NULL) RUN(failed = level_bits(symbols, table, table_shape[0], lengths, shape[1], shape[2], result));
+    }
+    return finish(&arrays, result != NULL, failed);
+}
+
+KERNEL(py_saved_error) {
+    Arrays arrays = {.count = 0};
+    Py_ssize_t shape[3] = {96, ANY, ANY};
+    double *saved = NULL;
+    if (!has_arguments(given, 3)) return NULL;
+    const float *scaled = take(&arrays, args[0], "scaled", "float32", 0, 3, shape);
+    const int32_t *symbols = scaled == NULL ? NULL : take(&arrays, args[1], "symbols", "int32", 0, 3, shape);
+    if (symbols != NULL) {
+        Py_ssize_t saved_shape[3] = {2, shape[1], shape[2]};
+        saved = take(&arrays, args[2], "saved", "float64", 1, 3, saved_shape);
+        if (saved != NULL) RUN(saved_error(scaled, symbols, shape[1], shape[2], saved));
+    }
+    return finish(&arrays, saved != NULL, 0);
+}
+
 #define METHOD(name) {#name, (PyCFunction)(void (*)(void))py_##name, METH_FASTCALL, NULL}
 static PyMethodDef methods[] = {
     METHOD(phase_planes),     METHOD(coarse_search),       METHOD(median_field),     METHOD(improve),
     METHOD(settle_round),     METHOD(motion_statistics),   METHOD(pyramid_residual), METHOD(pyramid_reconstruct),
-    METHOD(compensate_plane), METHOD(forward_transform),   METHOD(inverse_transform), {NULL, NULL, 0, NULL},
+    METHOD(compensate_plane), METHOD(forward_transform),   METHOD(inverse_transform), METHOD(quantize), METHOD(level_bits), METHOD(saved_error), {NULL, NULL, 0, NULL},
 };
 
 static PyModuleDef_Slot slots[] = {{0, NULL}};

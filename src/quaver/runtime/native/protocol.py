@@ -12,6 +12,7 @@ Shorts = NDArray[np.int16]
 Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
 Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
 Memo = NDArray[np.uint32]
 
 
@@ -70,3 +71,10 @@ class Kernels(Protocol):
         """False, with `coefficients` undefined, where a sample exceeds 16 bits."""
 
     def inverse_transform(self, coefficients: Ints, matrix: Ints, plane: Ints, /) -> None: ...
+    def quantize(self, scaled: Floats, means: Floats, levels: Ints, rounding: float, symbols: Ints, /) -> None:
+        """Means (1, 1, 1), or as many as `scaled` (96, h, w)."""
+
+    def level_bits(self, symbols: Ints, table: Bytes, lengths: Ints, result: Ints, /) -> None:
+        """At level 0: 0, or -1 where the area's symbols are not all zero."""
+
+    def saved_error(self, scaled: Floats, symbols: Ints, saved: Doubles, /) -> None: ...
