@@ -18,8 +18,8 @@ Levels = NDArray[np.int32]  # (2, h16, w16): luma, chroma
 
 DC_CHANNELS = [0, 64, 80]
 PLANES = (slice(0, 64), slice(64, 96))
-_LENGTH_UNIT = 256  # of a bit, in which code lengths are summed
-_ILLEGAL = 1 << 22  # in those units, of what a table cannot code: more than an area ever costs, and 256 fit 32 bits
+_LENGTH_UNIT = 1 << 16  # of a bit, in which code lengths are summed
+_ILLEGAL = 1 << 30  # in those units, the length of what a table cannot code: more than an area ever costs
 _CLASSES = 4  # of a past level: 0, 1, 2, more
 
 
@@ -55,7 +55,7 @@ def level_bits(symbols: Symbols, table: NDArray[np.uint8], model: IntegerModel) 
     at level 0 where they are not all zero."""
     _, rows, columns = symbols.shape
     lengths = np.minimum(np.rint(model.code_lengths * _LENGTH_UNIT), _ILLEGAL).astype(np.int32)
-    sums = np.empty((2, len(table), rows // 2, columns // 2), np.int32)
+    sums = np.empty((2, len(table), rows // 2, columns // 2), np.int64)
     if native.kernels is not None:
         native.kernels.level_bits(np.ascontiguousarray(symbols), table, lengths, sums)
     else:
@@ -66,7 +66,7 @@ def level_bits(symbols: Symbols, table: NDArray[np.uint8], model: IntegerModel) 
 
 
 def _sum_lengths(
-    symbols: Symbols, table: NDArray[np.uint8], lengths: NDArray[np.int32], sums: NDArray[np.int32]
+    symbols: Symbols, table: NDArray[np.uint8], lengths: NDArray[np.int32], sums: NDArray[np.int64]
 ) -> None:
     """Fill `sums`; at level 0 with -1 where not all symbols are zero, else 0."""
     magnitudes = np.minimum(np.abs(symbols), lengths.shape[1] - 1)
@@ -76,12 +76,12 @@ def _sum_lengths(
         areas = part.reshape(len(part), rows // 2, 2, columns // 2, 2).transpose(1, 3, 0, 2, 4)
         own = lengths[table[:, channels]]  # (levels, channels, 64)
         busy = areas.any((2, 3, 4))
-        sums[plane] = own[:, :, 0].sum(1)[:, None, None] * 4
-        sums[plane, 0] = -busy.astype(np.int32)
+        sums[plane] = own[:, :, 0].sum(1, dtype=np.int64)[:, None, None] * 4
+        sums[plane, 0] = -busy.astype(np.int64)
         chosen = areas[busy].reshape(-1, len(part), 4)
         positions = chosen + (np.arange(len(part)) * own.shape[2])[:, None]
         for level in range(1, len(table)):
-            sums[plane, level, busy] = np.take(own[level], positions).sum((1, 2))
+            sums[plane, level, busy] = np.take(own[level], positions).sum((1, 2), dtype=np.int64)
 
 
 def without_dc(symbols: Symbols) -> Symbols:

@@ -85,7 +85,7 @@ void inverse_transform(const int32_t *coefficients, ptrdiff_t rows, ptrdiff_t co
 void quantize(const float *scaled, const float *means, int one_mean, const int32_t *levels, float rounding,
               ptrdiff_t rows, ptrdiff_t columns, int32_t *symbols);
 int level_bits(const int32_t *symbols, const uint8_t *table, ptrdiff_t count, const int32_t *lengths, ptrdiff_t rows,
-               ptrdiff_t columns, int32_t *result);
+               ptrdiff_t columns, int64_t *result);
 void saved_error(const float *scaled, const int32_t *symbols, ptrdiff_t rows, ptrdiff_t columns, double *saved);
 
 #endif

@@ -50,10 +50,10 @@ INLINE ptrdiff_t next_symbol(const int32_t *symbols, ptrdiff_t n, ptrdiff_t end)
 
 /* (2, count, rows / 2, columns / 2) of summed lengths; where level 0 is not enough, that is -1. */
 int level_bits(const int32_t *symbols, const uint8_t *table, ptrdiff_t count, const int32_t *lengths, ptrdiff_t rows,
-               ptrdiff_t columns, int32_t *result) {
+               ptrdiff_t columns, int64_t *result) {
     const ptrdiff_t areas = (rows / 2) * (columns / 2), across = columns / 2;
-    /* While they grow, sums of one area lie together; unsigned numbers may wrap. */
-    uint32_t *sums = calloc((size_t)(2 * areas * count), sizeof(uint32_t));
+    /* While they grow, sums of one area lie together. */
+    int64_t *sums = calloc((size_t)(2 * areas * count), sizeof(int64_t));
     if (sums == NULL) return -1;
     for (ptrdiff_t channel = 0; channel < CHANNELS; channel++) {
         const int plane = channel >= LUMA;
@@ -63,23 +63,23 @@ int level_bits(const int32_t *symbols, const uint8_t *table, ptrdiff_t count, co
             const ptrdiff_t area = n / columns / 2 * across + n % columns / 2;
             const uint32_t size = own[n] < 0 ? 0u - (uint32_t)own[n] : (uint32_t)own[n];
             const uint32_t magnitude = size < MAGNITUDES ? size : MAGNITUDES - 1;
-            uint32_t *sum = sums + (plane * areas + area) * count;
+            int64_t *sum = sums + (plane * areas + area) * count;
             sum[0] = 1;
             for (ptrdiff_t level = 1; level < count; level++) {
                 const int32_t *length = lengths + MAGNITUDES * table[level * CHANNELS + channel];
-                sum[level] += (uint32_t)length[magnitude] - (uint32_t)length[0];
+                sum[level] += (int64_t)length[magnitude] - length[0];
             }
         }
     }
     for (int plane = 0; plane < 2; plane++)
         for (ptrdiff_t level = 0; level < count; level++) {
-            uint32_t silent = 0; /* an area of zeros */
+            int64_t silent = 0; /* an area of zeros */
             for (ptrdiff_t channel = plane ? LUMA : 0; channel < (plane ? CHANNELS : LUMA); channel++)
-                silent += 4 * (uint32_t)lengths[MAGNITUDES * table[level * CHANNELS + channel]];
-            int32_t *out = result + (plane * count + level) * areas;
-            const uint32_t *sum = sums + plane * areas * count + level;
+                silent += 4 * (int64_t)lengths[MAGNITUDES * table[level * CHANNELS + channel]];
+            int64_t *out = result + (plane * count + level) * areas;
+            const int64_t *sum = sums + plane * areas * count + level;
             for (ptrdiff_t area = 0; area < areas; area++)
-                out[area] = level == 0 ? -(int32_t)sum[area * count] : (int32_t)(silent + sum[area * count]);
+                out[area] = level == 0 ? -sum[area * count] : silent + sum[area * count];
         }
     free(sums);
     return 0;

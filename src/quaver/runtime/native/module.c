@@ -153,7 +153,7 @@ KERNEL(py_quantize) {
 KERNEL(py_level_bits) {
     Arrays arrays = {.count = 0};
     Py_ssize_t shape[3] = {96, ANY, ANY}, table_shape[2] = {ANY, 96}, lengths_shape[2] = {ANY, 64};
-    int32_t *result = NULL;
+    int64_t *result = NULL;
     int failed = 0;
     if (!has_arguments(given, 4)) return NULL;
     const int32_t *symbols = take(&arrays, args[0], "symbols", "int32", 0, 3, shape);
@@ -165,7 +165,7 @@ KERNEL(py_level_bits) {
         PyErr_SetString(PyExc_ValueError, "legal are even sizes, and table indices that lengths has");
     else if (lengths != NULL) {
         Py_ssize_t result_shape[4] = {2, table_shape[0], shape[1] / 2, shape[2] / 2};
-        result = take(&arrays, args[3], "result", "int32", 1, 4, result_shape);
+        result = take(&arrays, args[3], "result", "int64", 1, 4, result_shape);
         if (result != NULL) RUN(failed = level_bits(symbols, table, table_shape[0], lengths, shape[1], shape[2], result));
     }
     return finish(&arrays, result != NULL, failed);

@@ -74,7 +74,7 @@ class Kernels(Protocol):
     def quantize(self, scaled: Floats, means: Floats, levels: Ints, rounding: float, symbols: Ints, /) -> None:
         """Means (1, 1, 1), or as many as `scaled` (96, h, w)."""
 
-    def level_bits(self, symbols: Ints, table: Bytes, lengths: Ints, result: Ints, /) -> None:
+    def level_bits(self, symbols: Ints, table: Bytes, lengths: Ints, result: Longs, /) -> None:
         """At level 0: 0, or -1 where the area's symbols are not all zero."""
 
     def saved_error(self, scaled: Floats, symbols: Ints, saved: Doubles, /) -> None: ...
