@@ -38,7 +38,11 @@ _INTEGERS = {8: _LUMA.astype(np.int32), 4: _CHROMA.astype(np.int32)}  # the same
 def forward(planes: Planes) -> NDArray[np.int32]:
     """Samples with 4 fractional bits, Y (H, W), U, V (H/2, W/2), to coefficients (96, H/8, W/8)."""
     y, u, v = planes
-    return np.concatenate([_analyse(y, 8, _LUMA), _analyse(u, 4, _CHROMA), _analyse(v, 4, _CHROMA)])
+    result = np.empty((CHANNELS, y.shape[0] // 8, y.shape[1] // 8), np.int32)
+    _analyse(y, 8, _LUMA, result[:64])
+    _analyse(u, 4, _CHROMA, result[64:80])
+    _analyse(v, 4, _CHROMA, result[80:])
+    return result
 
 
 def inverse(coefficients: NDArray[np.int32]) -> Planes:
@@ -50,14 +54,15 @@ def inverse(coefficients: NDArray[np.int32]) -> Planes:
     )
 
 
-def _analyse(plane: NDArray[np.int32], size: int, matrix: NDArray[np.float64]) -> NDArray[np.int32]:
-    rows, columns = plane.shape[0] // size, plane.shape[1] // size
+def _analyse(plane: NDArray[np.int32], size: int, matrix: NDArray[np.float64], result: NDArray[np.int32]) -> None:
+    """Fill `result` (size**2, rows, columns)."""
+    _, rows, columns = result.shape
     if native.kernels is not None:
-        result = np.empty((size * size, rows, columns), np.int32)
-        if native.kernels.forward_transform(np.ascontiguousarray(plane, np.int32), _INTEGERS[size], result):
-            return result
+        plane = np.ascontiguousarray(plane, np.int32)
+        if native.kernels.forward_transform(plane, _INTEGERS[size], result):
+            return
     blocks = plane.reshape(rows, size, columns, size).transpose(1, 3, 0, 2).reshape(size * size, -1)
-    return _rounded(matrix @ blocks).reshape(size * size, rows, columns)
+    result[:] = _rounded(matrix @ blocks).reshape(result.shape)
 
 
 def _synthesise(channels: NDArray[np.int32], size: int, matrix: NDArray[np.float64]) -> NDArray[np.int32]:

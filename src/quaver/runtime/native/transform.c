@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { LARGEST = 64, QUARTER = 16 };
+enum { QUARTER = 16, LANES = 16 };
 
 /* matrix (n, n) -> one table per parity of (v, u): (sample of the first quarter, coefficient of that parity). */
 static void quarters(const int32_t *matrix, int size, int32_t tables[4][QUARTER][QUARTER]) {
@@ -20,29 +20,26 @@ static void quarters(const int32_t *matrix, int size, int32_t tables[4][QUARTER]
             }
 }
 
-INLINE int forward_block(const int32_t *restrict samples, ptrdiff_t pitch, const int32_t tables[4][QUARTER][QUARTER],
-                         int size, int32_t *restrict out) {
-    const int half = size / 2, quarter = half * half;
-    int32_t folded[4][QUARTER];
+/* Up to LANES blocks side by side, each in one lane: samples[n] folded into the first quarter, by parity. */
+INLINE uint32_t fold(const int32_t *samples, ptrdiff_t pitch, ptrdiff_t count, int size,
+                     int32_t folded[4][QUARTER][LANES]) {
+    const int half = size / 2;
     uint32_t outside = 0;
-    for (int y = 0; y < size; y++)
-        for (int x = 0; x < size; x++) outside |= ((uint32_t)samples[y * pitch + x] + 32768u) & ~65535u;
-    if (outside) return -1;
-    for (int y = 0; y < half; y++)
-        for (int x = 0; x < half; x++) {
-            const int32_t *top = samples + y * pitch, *bottom = samples + (size - 1 - y) * pitch;
-            const int32_t a = top[x] + top[size - 1 - x], b = top[x] - top[size - 1 - x];
-            const int32_t c = bottom[x] + bottom[size - 1 - x], d = bottom[x] - bottom[size - 1 - x];
-            folded[0][y * half + x] = a + c;
-            folded[1][y * half + x] = b + d;
-            folded[2][y * half + x] = a - c;
-            folded[3][y * half + x] = b - d;
-        }
-    for (int parity = 0; parity < 4; parity++) {
-        int32_t sums[QUARTER] = {0};
-        for (int n = 0; n < quarter; n++)
-            for (int k = 0; k < quarter; k++) sums[k] += tables[parity][n][k] * folded[parity][n];
-        for (int k = 0; k < quarter; k++) out[parity * quarter + k] = (sums[k] + 2048) >> 12;
+    for (int y = 0; y < half; y++) {
+        const int32_t *top = samples + y * pitch, *bottom = samples + (size - 1 - y) * pitch;
+        for (ptrdiff_t x = 0; x < count * size; x++)
+            outside |= (((uint32_t)top[x] + 32768u) | ((uint32_t)bottom[x] + 32768u)) & ~65535u;
+        if (outside) return outside;
+        for (int x = 0; x < half; x++)
+            for (ptrdiff_t lane = 0; lane < count; lane++) {
+                const ptrdiff_t left = lane * size + x, right = lane * size + size - 1 - x;
+                const int32_t a = top[left] + top[right], b = top[left] - top[right];
+                const int32_t c = bottom[left] + bottom[right], d = bottom[left] - bottom[right];
+                folded[0][y * half + x][lane] = a + c;
+                folded[1][y * half + x][lane] = b + d;
+                folded[2][y * half + x][lane] = a - c;
+                folded[3][y * half + x][lane] = b - d;
+            }
     }
     return 0;
 }
@@ -50,21 +47,22 @@ INLINE int forward_block(const int32_t *restrict samples, ptrdiff_t pitch, const
 INLINE int forward_plane(const int32_t *plane, ptrdiff_t rows, ptrdiff_t columns, int size, const int32_t *matrix,
                          int32_t *coefficients) {
     const int half = size / 2, quarter = half * half;
-    int32_t tables[4][QUARTER][QUARTER], row_of[8][LARGEST];
+    int32_t tables[4][QUARTER][QUARTER], folded[4][QUARTER][LANES] = {{{0}}};
     quarters(matrix, size, tables);
     for (ptrdiff_t row = 0; row < rows; row++)
-        for (ptrdiff_t start = 0; start < columns; start += 8) {
-            const ptrdiff_t count = columns - start < 8 ? columns - start : 8;
-            for (ptrdiff_t n = 0; n < count; n++)
-                if (forward_block(plane + row * size * columns * size + (start + n) * size, columns * size, tables, size,
-                                  row_of[n]))
-                    return -1;
-            for (int k = 0; k < size * size; k++) {
-                const int v = k / size, u = k % size;
-                const int from = (2 * (v & 1) + (u & 1)) * quarter + v / 2 * half + u / 2;
-                int32_t *out = coefficients + (k * rows + row) * columns + start;
-                for (ptrdiff_t n = 0; n < count; n++) out[n] = row_of[n][from];
-            }
+        for (ptrdiff_t start = 0; start < columns; start += LANES) {
+            const ptrdiff_t count = columns - start < LANES ? columns - start : LANES;
+            if (fold(plane + row * size * columns * size + start * size, columns * size, count, size, folded)) return -1;
+            for (int parity = 0; parity < 4; parity++)
+                for (int k = 0; k < quarter; k++) {
+                    int32_t sums[LANES] = {0};
+                    for (int n = 0; n < quarter; n++)
+                        for (int lane = 0; lane < LANES; lane++)
+                            sums[lane] += tables[parity][n][k] * folded[parity][n][lane];
+                    const int v = 2 * (k / half) + parity / 2, u = 2 * (k % half) + parity % 2;
+                    int32_t *out = coefficients + ((v * size + u) * rows + row) * columns + start;
+                    for (ptrdiff_t lane = 0; lane < count; lane++) out[lane] = (sums[lane] + 2048) >> 12;
+                }
         }
     return 0;
 }
@@ -76,61 +74,78 @@ VECTORISED int forward_transform(const int32_t *plane, ptrdiff_t rows, ptrdiff_t
                      : forward_plane(plane, rows, columns, 4, matrix, coefficients);
 }
 
-INLINE void inverse_block(const int32_t *restrict coefficients, const int32_t tables[4][QUARTER][QUARTER], int size,
-                          int32_t *restrict out, ptrdiff_t pitch) {
-    const int half = size / 2, quarter = half * half;
-    int32_t sums[4][QUARTER];
-    for (int parity = 0; parity < 4; parity++) {
-        int32_t total[QUARTER] = {0};
-        for (int k = 0; k < quarter; k++) {
-            const int32_t value = coefficients[parity * quarter + k];
-            if (value == 0) continue;
-            for (int n = 0; n < quarter; n++) total[n] += tables[parity][k][n] * value;
-        }
-        for (int n = 0; n < quarter; n++) sums[parity][n] = total[n];
+/* LANES blocks' sums of quarters, by parity, to samples. */
+INLINE void unfold(const int32_t sums[4][QUARTER][LANES], ptrdiff_t count, int size, int32_t *samples,
+                   ptrdiff_t pitch) {
+    const int half = size / 2;
+    for (int y = 0; y < half; y++) {
+        int32_t *top = samples + y * pitch, *bottom = samples + (size - 1 - y) * pitch;
+        for (ptrdiff_t lane = 0; lane < count; lane++)
+            for (int x = 0; x < half; x++) {
+                const int n = y * half + x;
+                const ptrdiff_t left = lane * size + x, right = lane * size + size - 1 - x;
+                const int32_t a = sums[0][n][lane] + sums[1][n][lane], b = sums[0][n][lane] - sums[1][n][lane];
+                const int32_t c = sums[2][n][lane] + sums[3][n][lane], d = sums[2][n][lane] - sums[3][n][lane];
+                top[left] = (a + c + 2048) >> 12;
+                top[right] = (b + d + 2048) >> 12;
+                bottom[left] = (a - c + 2048) >> 12;
+                bottom[right] = (b - d + 2048) >> 12;
+            }
     }
-    for (int y = 0; y < half; y++)
-        for (int x = 0; x < half; x++) {
-            const int n = y * half + x;
-            const int32_t a = sums[0][n] + sums[1][n], b = sums[0][n] - sums[1][n];
-            const int32_t c = sums[2][n] + sums[3][n], d = sums[2][n] - sums[3][n];
-            out[y * pitch + x] = (a + c + 2048) >> 12;
-            out[y * pitch + size - 1 - x] = (b + d + 2048) >> 12;
-            out[(size - 1 - y) * pitch + x] = (a - c + 2048) >> 12;
-            out[(size - 1 - y) * pitch + size - 1 - x] = (b - d + 2048) >> 12;
+}
+
+/* Coefficients of one parity, clamped; whether any is not zero. */
+INLINE int32_t clamped(const int32_t *coefficients, ptrdiff_t stride, ptrdiff_t count, int size, int parity,
+                       int32_t values[QUARTER][LANES]) {
+    const int half = size / 2;
+    int32_t any = 0;
+    for (int k = 0; k < half * half; k++) {
+        const int v = 2 * (k / half) + parity / 2, u = 2 * (k % half) + parity % 2;
+        const int32_t *in = coefficients + (v * size + u) * stride;
+        for (ptrdiff_t lane = 0; lane < count; lane++) {
+            values[k][lane] = in[lane] < -32768 ? -32768 : in[lane] > 32767 ? 32767 : in[lane];
+            any |= in[lane];
         }
+    }
+    return any;
 }
 
 INLINE void inverse_plane(const int32_t *coefficients, ptrdiff_t rows, ptrdiff_t columns, int size,
                           const int32_t *matrix, int32_t *plane) {
-    const int half = size / 2, quarter = half * half;
-    int32_t tables[4][QUARTER][QUARTER], transposed[4][QUARTER][QUARTER], row_of[8][LARGEST];
+    const int quarter = size * size / 4;
+    int32_t tables[4][QUARTER][QUARTER], transposed[4][QUARTER][QUARTER];
+    int32_t values[QUARTER][LANES] = {{0}}, sums[4][QUARTER][LANES];
     quarters(matrix, size, tables);
+    /* Along rows the compiler would vectorise the sum below over k instead of lanes. */
     for (int n = 0; n < 4 * quarter * quarter; n++) {
-        const int parity = n / (quarter * quarter), k = n / quarter % quarter, sample = n % quarter;
+        const int parity = n / (quarter * quarter), sample = n / quarter % quarter, k = n % quarter;
         transposed[parity][k][sample] = tables[parity][sample][k];
     }
     for (ptrdiff_t row = 0; row < rows; row++)
-        for (ptrdiff_t start = 0; start < columns; start += 8) {
-            const ptrdiff_t count = columns - start < 8 ? columns - start : 8;
-            int32_t any[8] = {0};
-            for (int k = 0; k < size * size; k++) {
-                const int v = k / size, u = k % size;
-                const int to = (2 * (v & 1) + (u & 1)) * quarter + v / 2 * half + u / 2;
-                const int32_t *in = coefficients + (k * rows + row) * columns + start;
-                for (ptrdiff_t n = 0; n < count; n++) {
-                    const int32_t value = in[n] < -32768 ? -32768 : in[n] > 32767 ? 32767 : in[n];
-                    row_of[n][to] = value;
-                    any[n] |= value;
+        for (ptrdiff_t start = 0; start < columns; start += LANES) {
+            const ptrdiff_t count = columns - start < LANES ? columns - start : LANES;
+            const int32_t *own = coefficients + row * columns + start;
+            int32_t any = 0;
+            for (int parity = 0; parity < 4; parity++) {
+                const int32_t some = clamped(own, rows * columns, count, size, parity, values);
+                any |= some;
+                if (some == 0) { /* most often */
+                    memset(sums[parity], 0, sizeof sums[parity]);
+                    continue;
+                }
+                for (int n = 0; n < quarter; n++) {
+                    int32_t sum[LANES] = {0};
+                    for (int k = 0; k < quarter; k++)
+                        for (int lane = 0; lane < LANES; lane++) sum[lane] += transposed[parity][k][n] * values[k][lane];
+                    for (int lane = 0; lane < LANES; lane++) sums[parity][n][lane] = sum[lane];
                 }
             }
-            for (ptrdiff_t n = 0; n < count; n++) {
-                int32_t *out = plane + row * size * columns * size + (start + n) * size;
-                if (any[n])
-                    inverse_block(row_of[n], transposed, size, out, columns * size);
-                else
-                    for (int y = 0; y < size; y++) memset(out + y * columns * size, 0, sizeof(int32_t) * (size_t)size);
-            }
+            int32_t *out = plane + row * size * columns * size + start * size;
+            if (any)
+                unfold(sums, count, size, out, columns * size);
+            else
+                for (int y = 0; y < size; y++)
+                    memset(out + y * columns * size, 0, sizeof(int32_t) * (size_t)(count * size));
         }
 }
 
