@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import io
+import os
 import shutil
 import wave
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
-from quaver.bitstream.container import StreamReader
+from quaver.bitstream.container import StreamReader, StreamWriter
 from quaver.bitstream.header import MAGIC, StreamHeader, encode_header
+from quaver.bitstream.record import FrameRecord
 from quaver.bitstream.varint import encode_varint
 from quaver.codec import conformance
 from quaver.runtime.model import load_model, save_model
@@ -74,7 +80,8 @@ def test_no_video_to_encode(quaver: Quaver, tmp_path: Path, kind: str) -> None:
     [
         (("--quality", 64), ("64", "0 to 63")),
         (("--quality", -1), ("-1", "0 to 63")),
-        (("--gop", 0), ("0", "at least 1")),
+        (("--gop", 0), ("0", "1 to")),
+        (("--gop", 2**31), (str(2**31), "1 to")),
         (("--frames", "3"), ("A:B",)),
         (("--frames", "4:2"), ("A:B",)),
         (("--frames", "99:"), ("99", "has 5")),
@@ -106,12 +113,37 @@ def test_outputs_that_cannot_be(quaver: Quaver, tmp_path: Path, command: str) ->
     assert Path("/dev/full").is_char_device()
 
 
-def test_a_model_that_is_none(quaver: Quaver, tmp_path: Path) -> None:
+def _huge(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 1 << 33)
+
+
+def _described(path: Path, description: str) -> None:
+    save_file({"steps": np.zeros(1, np.int32)}, path, metadata={"quaver": description})
+
+
+NO_MODEL: dict[str, Callable[[Path], None]] = {
+    "missing": lambda path: None,
+    "directory": lambda path: path.mkdir(),
+    "empty": lambda path: path.touch(),
+    "noise": lambda path: path.write_bytes(bytes(range(256))) and None,
+    "huge": _huge,
+    "deeply nested": lambda path: _described(path, "[" * 100_000),
+    "no description": lambda path: _described(path, "null"),
+    "a list of networks": lambda path: _described(path, '{"profile": 1, "graphs": [1]}'),
+    "endless channels": lambda path: _described(
+        path, '{"profile": 1, "graphs": {"a": {"nodes": [], "outputs": [], "inputs": [["x", 1e999, 128]]}}}'
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", NO_MODEL)
+def test_a_model_that_is_none(quaver: Quaver, tmp_path: Path, kind: str) -> None:
     source = clip(tmp_path)
-    (tmp_path / "noise.qvm").write_bytes(bytes(range(256)))
+    NO_MODEL[kind](tmp_path / "bad.qvm")
     with nothing_new(tmp_path):
-        one_line(quaver("encode", source, tmp_path / "out.qvr", "--model", tmp_path / "noise.qvm"), "noise.qvm")
-        one_line(quaver("info", tmp_path / "noise.qvm"), "noise.qvm")
+        one_line(quaver("encode", source, tmp_path / "out.qvr", "--model", tmp_path / "bad.qvm"), "bad.qvm")
+        one_line(quaver("info", tmp_path / "bad.qvm"), "bad.qvm")
 
 
 NO_STREAM: dict[str, Callable[[Path], None]] = {
@@ -201,6 +233,57 @@ def test_the_largest_legal_picture_in_a_few_bytes(tmp_path: Path) -> None:
         one_line(finish(start("decode", source, tmp_path / "out.mkv")), "hostile.qvr")
 
 
+def _rewritten(path: Path, change: Callable[[int, FrameRecord], FrameRecord], **header: object) -> bytes:
+    """The stream with other frames and another header: whole, as only a hostile writer would leave it."""
+    with path.open("rb") as file:
+        reader = StreamReader(file)
+        target = io.BytesIO()
+        writer = StreamWriter(target, replace(reader.header, format=replace(reader.header.format, **header)))  # type: ignore[arg-type]
+        for number, record in enumerate(reader):
+            writer.write(change(number, record))
+        writer.close()
+    return target.getvalue()
+
+
+@pytest.mark.parametrize("payload", [b"", b"\1", b"\xff" * 5000, bytes(range(1, 256)) * 40])
+@pytest.mark.parametrize("victim", [0, 4])
+def test_a_payload_of_something_else(quaver: Quaver, tmp_path: Path, victim: int, payload: bytes) -> None:
+    """The message names the frame, also when decoding began in the middle, and where its record is."""
+    source = tmp_path / "hostile.qvr"
+    data = _rewritten(stream(tmp_path), lambda n, record: replace(record, payload=payload) if n == victim else record)
+    source.write_bytes(data)
+    with source.open("rb") as file:
+        reader = StreamReader(file)
+        _, offset = next(reader.last for number, _ in enumerate(reader) if number == victim)
+    words = "hostile.qvr", f"at byte {offset}", f"frame {victim}"
+    with nothing_new(tmp_path):
+        one_line(quaver("decode", source, tmp_path / "out.mkv"), *words)
+        one_line(quaver("decode", source, tmp_path / "out.mkv", "--frames", f"{victim}:"), *words)
+
+
+def test_times_that_do_not_grow(quaver: Quaver, tmp_path: Path) -> None:
+    source = tmp_path / "hostile.qvr"
+    source.write_bytes(_rewritten(stream(tmp_path), lambda number, record: replace(record, pts=9 - number)))
+    with nothing_new(tmp_path):
+        one_line(quaver("decode", source, tmp_path / "out.mkv"), "hostile.qvr at byte", "frame 1", "must grow")
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+@pytest.mark.parametrize("field", ["time_base", "frame_rate", "sample_aspect"])
+@pytest.mark.parametrize("value", [Fraction(2**32 - 1), Fraction(1, 2**32 - 1), Fraction(2**32 - 1, 2**32 - 2)])
+def test_fractions_at_the_formats_limits(
+    quaver: Quaver, tmp_path: Path, suffix: str, field: str, value: Fraction
+) -> None:
+    """The video can be written, or one line says that it cannot; .y4m holds them all."""
+    source = tmp_path / "hostile.qvr"
+    source.write_bytes(_rewritten(stream(tmp_path), lambda number, record: record, **{field: value}))
+    outcome = quaver("decode", source, tmp_path / f"out{suffix}")
+    if outcome.code:
+        one_line(outcome, f"out{suffix}", "cannot write", ".y4m")
+    assert quaver("decode", source, tmp_path / "out.y4m").code == 0
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_a_stream_without_frames(quaver: Quaver, tmp_path: Path) -> None:
     source = tmp_path / "none.qvr"
     source.write_bytes(_header(stream(tmp_path)))
@@ -216,7 +299,7 @@ def test_a_stream_of_an_unknown_or_another_model(quaver: Quaver, tmp_path: Path)
     other = tmp_path / "other.qvm"
     save_model(conformance_model(), other)
     with nothing_new(tmp_path):
-        one_line(quaver("decode", unknown, tmp_path / "out.mkv"), bytes(range(8)).hex())
+        one_line(quaver("decode", unknown, tmp_path / "out.mkv"), "unknown.qvr", bytes(range(8)).hex())
         one_line(quaver("decode", source, tmp_path / "out.mkv", "--model", other), "clip.qvr", "needs model")
     assert '"model": null' in quaver("info", unknown, "--json").out
 

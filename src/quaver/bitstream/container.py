@@ -90,6 +90,12 @@ class StreamReader:
         self._first_record = self._source.offset
         self._expected_pts = 0
         self._frame = 0
+        self._record = self._first_record
+
+    @property
+    def last(self) -> tuple[int, int]:
+        """The frame read last: its number in the stream, and its record's byte offset."""
+        return self._frame - 1, self._record
 
     def __iter__(self) -> Iterator[FrameRecord]:
         while not self._source.at_end():
@@ -99,6 +105,7 @@ class StreamReader:
                 continue
             payload = self._source.take(head.size, f"payload of frame {self._frame}")
             pts = self._advance(head)
+            self._record = head.offset
             yield FrameRecord(head.kind, head.quality, pts, head.checksum, payload)
 
     def index(self) -> StreamIndex:
@@ -117,7 +124,10 @@ class StreamReader:
         """Continue at the last indexed intra frame at or before `frame_number`, and return its entry."""
         index = self.index()
         if frame_number not in range(index.frame_count):
-            raise UsageError(f"frame {frame_number} does not exist: the stream holds {index.frame_count} frames")
+            name = self._source.path or "stream"
+            raise UsageError(
+                f"{name}: frame {frame_number} does not exist: the stream holds {index.frame_count} frames"
+            )
         entry = index.at_or_before(frame_number)
         self._source.seek(entry.offset)
         head = read_head(self._source, entry.frame_number)

@@ -35,7 +35,7 @@ def code_levels(coder: SymbolCoder, levels: Levels | None, past: Levels | None, 
 def table_indices(levels: Levels, table: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(96, h8, w8) frequency table of each coefficient, by its area's level in `table` (levels, 96)."""
     if levels.min() < 0 or levels.max() >= len(table):
-        raise StreamError(f"activity level {levels.max()} is coded; 0..{len(table) - 1} are legal")
+        raise StreamError(f"activity levels {levels.min()}..{levels.max()} are coded; 0..{len(table) - 1} are legal")
     parts = []
     for plane, channels in zip(levels, PLANES, strict=True):
         blocks = plane.repeat(2, 0).repeat(2, 1)

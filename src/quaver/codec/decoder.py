@@ -14,7 +14,7 @@ from quaver.codec.frame_coder import State, code_inter, code_intra, predict
 from quaver.codec.motion_coder import code_vectors
 from quaver.codec.networks import Engine, prepare
 from quaver.codec.symbol_coder import SymbolReader
-from quaver.errors import MediaError, StreamError
+from quaver.errors import MediaError, ModelError, StreamError
 from quaver.media.frame import Frame, VideoFormat
 from quaver.runtime.model import PROFILE, IntegerModel, find_model
 from quaver.runtime.picture import crop, padded_size
@@ -60,7 +60,7 @@ class Decoder:
                 raise StreamError(
                     f"arithmetic profile {self.header.profile}; this version decodes {PROFILE}", self._path
                 )
-            self.model = model if model is not None else find_model(self.header.model_hash)
+            self.model = model if model is not None else self._find_model()
             if self.model.hash != self.header.model_hash:
                 raise StreamError(
                     f"the stream needs model {self.header.model_hash.hex()[:16]}, given is"
@@ -85,16 +85,27 @@ class Decoder:
         """Frames from the current position, the start unless `seek` was called."""
         past: State | None = None
         height, width = padded_size(self.format)
-        for number, record in enumerate(self._reader):
+        last: int | None = None
+        for record in self._reader:
             try:
+                if last is not None and record.pts <= last:
+                    raise StreamError(f"pts {record.pts} follows {last}; they must grow")
                 past = decode_record(record, self._engine, past, (height // 8, width // 8))
             except StreamError as error:
-                raise StreamError(f"frame {number}: {error.reason}", self._path, error.offset) from error
+                number, offset = self._reader.last
+                raise StreamError(f"frame {number}: {error.reason}", self._path, offset) from error
+            last = record.pts
             yield crop(past.picture, self.format, record.pts)
 
     def seek(self, frame_number: int) -> int:
         """Go to the last intra frame at or before `frame_number`; returns its number."""
         return self._reader.seek(frame_number).frame_number
+
+    def _find_model(self) -> IntegerModel:
+        try:
+            return find_model(self.header.model_hash)
+        except ModelError as error:
+            raise ModelError(f"{self._path or 'stream'}: {error}") from error
 
     def close(self) -> None:
         if self._path is not None:

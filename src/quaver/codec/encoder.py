@@ -169,7 +169,7 @@ class Encoder:
         if not 0 <= quality < QUALITIES:
             raise UsageError(f"quality {quality} is out of range: 0 to {QUALITIES - 1} are legal")
         if not 1 <= gop < 1 << 31:
-            raise UsageError(f"a group of {gop} pictures is out of range: at least 1 is legal")
+            raise UsageError(f"a group of {gop} pictures is out of range: 1 to {2**31 - 1} are legal")
         self.model = load_model(model) if isinstance(model, str) else model
         self._engine = prepare(self.model, executor, threads, encoding=True)
         check_estimator(motion, self._engine)
@@ -190,12 +190,14 @@ class Encoder:
             raise
 
     def encode(self, frame: Frame) -> FrameRecord:
-        """Code one frame; returns its record, already written."""
+        """Code one frame; returns its record, already written. Times (pts) must grow."""
         if (frame.format.width, frame.format.height) != (self.format.width, self.format.height):
             raise UsageError(
                 f"a frame of {frame.format.width}x{frame.format.height} in a stream of"
                 f" {self.format.width}x{self.format.height}"
             )
+        if self._state is not None and frame.pts <= self._pts:
+            raise UsageError(f"pts {frame.pts} follows {self._pts}; they must grow")
         past = None if self._since_intra >= self.gop else self._state
         coded = encode_picture(pad(frame), past, self._engine, self.quality, self.scene_cuts, self.motion)
         self._since_intra = 1 if coded.kind == FrameKind.INTRA else self._since_intra + 1

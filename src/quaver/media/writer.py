@@ -28,6 +28,7 @@ class _Writer(Protocol):
 _WRITERS: dict[str, type[_Writer]] = {".y4m": Y4mWriter, ".mkv": MatroskaWriter, ".mp4": Mp4Writer}
 _LEGAL = ".y4m (raw), .mkv (FFV1, lossless) or .mp4 (H.264, lossy)"
 SUFFIXES = tuple(_WRITERS)
+_FAILURES = (OSError, av.FFmpegError, OverflowError)
 
 
 class VideoSink:
@@ -54,7 +55,7 @@ class VideoSink:
             self._writer = _WRITERS[suffix](self._file, video_format)
         except BaseException as error:
             self.discard()
-            if isinstance(error, (OSError, av.FFmpegError)):
+            if isinstance(error, _FAILURES):
                 raise self._failure(error) from error
             raise
 
@@ -73,7 +74,7 @@ class VideoSink:
         self._last = frame.pts
         try:
             self._writer.write(frame)
-        except (OSError, av.FFmpegError) as error:
+        except _FAILURES as error:
             raise self._failure(error) from error
 
     def close(self) -> None:
@@ -86,7 +87,7 @@ class VideoSink:
             self._part.replace(self.path)
         except BaseException as error:
             self.discard()
-            if isinstance(error, (OSError, av.FFmpegError)):
+            if isinstance(error, _FAILURES):
                 raise self._failure(error) from error
             raise
 
@@ -109,6 +110,9 @@ class VideoSink:
             self.discard()
 
     def _failure(self, error: Exception) -> MediaError:
+        if isinstance(error, OverflowError):  # FFmpeg's fractions have 31 bits, those of a stream 32
+            suffix = self.path.suffix.lower()
+            return MediaError(f"{self.path}: cannot write: {suffix} cannot hold such times or aspect; write .y4m")
         reason = str(getattr(error, "strerror", None) or error).splitlines()[0]
         return MediaError(f"{self.path}: cannot write: {reason}")
 

@@ -143,7 +143,7 @@ class IntegerGraph:
                 for side in ("inputs", "outputs")
             )
             return cls(str(description["name"]), inputs, outputs, nodes)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ModelError(f"a graph's description is damaged: {error}") from error
 
 

@@ -28,6 +28,7 @@ from quaver.runtime.transform import CHANNELS
 QUALITIES = 64
 PROFILE = 1
 LEVELS_LIMIT = 32
+MAX_FILE = 1 << 28  # bytes of a model
 _PREFIX = "tables."
 _PORTS = {
     "entropy": (("known",), ("features", "index", "mean")),
@@ -154,17 +155,23 @@ def read_model(path: Path) -> IntegerModel:
     from safetensors import SafetensorError, safe_open
 
     try:
+        size = path.stat().st_size
+        if size > MAX_FILE or not path.is_file():
+            raise ModelError(f"{path}: not a Quaver model: legal is a file of at most {MAX_FILE} bytes")
         with safe_open(path, "np") as file:
             description = json.loads((file.metadata() or {}).get("quaver", "null"))
             packed = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except OSError as error:
         raise ModelError(f"{path}: cannot read the model: {error.strerror or error}") from error
-    except (SafetensorError, ValueError) as error:
+    except (SafetensorError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: not a Quaver model") from error
     try:
         if not isinstance(description, dict) or description.get("profile") != PROFILE:
             raise ModelError(f"not a Quaver model of profile {PROFILE}")
-        return _assemble(str(description.get("name")), description.get("graphs", {}), unpack_arrays(packed))
+        graphs = description.get("graphs", {})
+        if not isinstance(graphs, dict):
+            raise ModelError("its networks have no names")
+        return _assemble(str(description.get("name")), graphs, unpack_arrays(packed))
     except (ModelError, KeyError) as error:
         raise ModelError(f"{path}: {error}") from error
 
