@@ -115,6 +115,14 @@ def test_info_of_a_model(quaver: Quaver, tmp_path: Path) -> None:
     assert told["hash"] == model.hash.hex() and set(told["graphs"]) == set(model.graphs)
 
 
+def test_a_video_cut_short_is_said_to_be(quaver: Quaver, tmp_path: Path) -> None:
+    source, cut = tmp_path / "whole.mkv", tmp_path / "cut.mkv"
+    assert quaver("decode", stream(tmp_path, count=20), source).code == 0
+    cut.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
+    assert "promise" not in quaver("encode", source, tmp_path / "out.qvr").err
+    assert "cut.mkv: its headers promise 20 frames" in quaver("encode", cut, tmp_path / "out.qvr").err
+
+
 def test_verify(quaver: Quaver) -> None:
     outcome = quaver("verify", "--executor", "reference", "--json")
     results = json.loads(outcome.out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -50,6 +51,22 @@ def test_ctrl_c(tmp_path: Path, command: str) -> None:
         process = start("decode", long_stream(tmp_path), folder / "out.y4m")
     one_line(interrupt(process, folder, signal.SIGINT), "interrupted", code=130)
     assert not list(folder.iterdir())
+
+
+def test_ctrl_c_while_starting() -> None:
+    """The signal arrives while the program is still being imported."""
+    code = """
+import sys
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "quaver.codec.encoder":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupting())
+from quaver.cli import main
+main()
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    one_line(finish(process), "interrupted", code=130)
 
 
 def test_termination_leaves_nothing_either(tmp_path: Path) -> None:

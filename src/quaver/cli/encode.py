@@ -17,6 +17,8 @@ from quaver.codec.encoder import DEFAULT_GOP, DEFAULT_MODEL, DEFAULT_QUALITY, En
 from quaver.evaluate.metrics import Quality, compare, mean_quality
 from quaver.media.frame import VideoFormat
 
+_WHOLE = 0.95  # of the frames promised; headers often give durations only, which are rounded
+
 
 def encode(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A video that FFmpeg reads.")],
@@ -53,6 +55,9 @@ def encode(
                 advance(len(record.payload))
         if video.converted:
             print(f"{source}: converted from {video.pixel_format} to 8-bit 4:2:0", file=sys.stderr)
+        if frames is None and totals.frames < _WHOLE * (video.frame_count or 0):
+            note = f"its headers promise {video.frame_count} frames, {totals.frames} could be read: is it cut short?"
+            print(f"{source}: {note}", file=sys.stderr)
     summary = _summary(target, encoder.model.name, format, totals, time.perf_counter() - began)
     if as_json:
         print(json.dumps(summary))

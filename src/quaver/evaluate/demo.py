@@ -9,9 +9,9 @@ from pathlib import Path
 
 from quaver.codec.decoder import Decoder
 from quaver.codec.encoder import DEFAULT_GOP, Encoder
-from quaver.errors import MediaError
 from quaver.evaluate import demo_page, montage, peers
 from quaver.evaluate.metrics import compare
+from quaver.evaluate.output import replacing
 from quaver.media.frame import Frame
 from quaver.media.png import encode_png
 from quaver.media.reader import open_video
@@ -75,8 +75,10 @@ def write_demo(
     part = montage.worst_part(original, [r.shown for r in others])
     captions = ["original", *(f"{r.name}   {r.bytes / 1000:.0f} kB   {r.psnr_611:.2f} dB" for r in others)]
     labelled = [(text, frame) for text, (_, frame) in zip(captions, pictures, strict=True)]
-    _write(files.picture, encode_png(montage.side_by_side(labelled, part)))
-    _write(files.page, demo_page.render(clip.stem.replace("_", " "), results, pictures, part, credit).encode())
+    with replacing(files.picture) as path:
+        path.write_bytes(encode_png(montage.side_by_side(labelled, part)))
+    with replacing(files.page) as path:
+        path.write_text(demo_page.render(clip.stem.replace("_", " "), results, pictures, part, credit), "utf-8")
     return results, files
 
 
@@ -138,14 +140,3 @@ def _bpp(frames: Sequence[Frame], coded: peers.Coded) -> float:
 
 def _psnr(frames: Sequence[Frame], coded: peers.Coded) -> list[float]:
     return [compare(a, b).psnr_611 for a, b in zip(frames, coded.frames, strict=True)]
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Beside, then renamed."""
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise MediaError(f"{path}: cannot write: {error.strerror}") from error

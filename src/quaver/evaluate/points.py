@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from quaver.errors import UsageError
+from quaver.evaluate.output import replacing
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +35,12 @@ class Point:
 
 def write_table(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]], comment: str = "") -> None:
     """Tab-separated, written beside and renamed; `comment` becomes a first line that begins with #."""
-    part = path.with_name(path.name + ".part")
-    with part.open("w", newline="") as file:
+    with replacing(path) as part, part.open("w", newline="") as file:
         if comment:
             file.write(f"# {comment}\n")
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
-    part.replace(path)
 
 
 def read_points(path: Path) -> Iterator[Point]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from quaver.evaluate.bdrate import bd_rate
+from quaver.evaluate.output import replacing
 from quaver.evaluate.points import Point, write_table
 
 _HEADER = ("clip", "codec", "anchor", "bd_rate_percent", "overlap")
@@ -83,5 +84,6 @@ def plot(points: Sequence[Point], path: Path) -> None:
         axis.set_ylabel("PSNR 6:1:1, dB")
     axes.flat[0].legend(fontsize=7)
     figure.tight_layout()
-    figure.savefig(path, dpi=110)
+    with replacing(path) as part:
+        figure.savefig(part, dpi=110, format="png")
     pyplot.close(figure)

@@ -87,5 +87,7 @@ def _metadata(path: Path) -> dict[str, str]:
     try:
         with safe_open(path, "np") as file:
             return dict(file.metadata() or {})
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: no such file; legal are weights that `quaver train` wrote") from error
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{path}: not weights of a Quaver codec") from error
