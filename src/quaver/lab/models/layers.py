@@ -51,8 +51,8 @@ class Site(nn.Module):
         if self.scale.ndim:
             scale = _broadcast(self.steps().detach())
             return torch.minimum(torch.maximum(x, (self.low - self.zero) * scale), (self.high - self.zero) * scale)
-        scale = float(self.steps().detach())
-        low, high = (self.low - self.zero) * scale, (self.high - self.zero) * scale
+        step = float(self.steps().detach())
+        low, high = (self.low - self.zero) * step, (self.high - self.zero) * step
         return x.clamp(low, high) if self.zero == 0 else clamp_ste(x, low, high)
 
     def codes(self, x: Tensor) -> Tensor:
@@ -128,7 +128,8 @@ class Conv(nn.Module):
         """(weight codes, biases, float32 multipliers per output channel), integer-valued float32. Scales per input
         channel are folded into the weights before those are quantized."""
         steps = source.steps()
-        weight, common = self.weight, steps
+        weight: Tensor = self.weight
+        common = steps
         if steps.ndim:
             weight = weight * (steps[:, None, None, None] if self.groups > 1 else steps[None, :, None, None])
             common = torch.ones((), device=weight.device)
