@@ -45,7 +45,7 @@ def test_more_groups_never_err_more(chosen: list[float], seed: int) -> None:
     errors = [
         grouping.sharing_error(stats, groups, 6) for groups in grouping.partitions(stats, len(chosen), "error", 6)
     ]
-    assert all(later <= earlier * (1 + 1e-9) for earlier, later in zip(errors, errors[1:], strict=False))
+    assert all(later <= earlier * (1 + 1e-9) for earlier, later in pairwise(errors))
     assert errors[-1] == pytest.approx(grouping.sharing_error(stats, grouping.per_channel(len(chosen)), 6))
 
 
