@@ -22,7 +22,16 @@ from quaver.lab.quant.calibration import Calibration
 from quaver.lab.quant.plan import LayerPlan, QuantPlan
 from quaver.lab.quant.quantizers import ActivationQuantizer, Quantizer
 from quaver.lab.quant.scale import Scale
-from quaver.lab.quant.sites import Role, first_input, output_axis, site_module, site_name, weight_of, with_input
+from quaver.lab.quant.sites import (
+    Arguments,
+    Role,
+    first_input,
+    output_axis,
+    site_module,
+    site_name,
+    weight_of,
+    with_input,
+)
 from quaver.lab.quant.weights import WeightMethod, WeightOnGrid
 
 Scales = Mapping[str, Scale] | Calibration
@@ -41,7 +50,7 @@ def attach(
 
     scales: of activations, by call site: a `Calibration` for any bits, or a mapping for the plan's own.
     role: as for `observe`. weight_method: minmax or mse, per output channel, chosen again when a weight changes;
-    weight_scales: fixed ones by layer name, taken where their bits are the plan's.
+    weight_scales: fixed ones by call site or layer, taken where their bits are the plan's.
     """
     return Attachment(model, plan, scales, role, weight_method, weight_scales or {})
 
@@ -60,7 +69,8 @@ class Attachment:
     """Quantizers on a model. Quantized weights are kept for every width asked for, so changing one site is cheap.
 
     weights, activations: whether these are quantized at all; may be set at any time.
-    biases: by layer name, used instead of the layer's own (`ptq.correct_biases`).
+    biases: by call site, or by layer for all its roles: used with quantized weights instead of the layer's own
+    (`ptq.correct_biases`).
     """
 
     def __init__(
@@ -74,7 +84,7 @@ class Attachment:
     ) -> None:
         self.model, self.weights, self.activations = model, True, True
         self.biases: dict[str, Tensor] = {}
-        self._plan, self._layers, self._scales, self._role = plan, dict(plan.layers), scales, role
+        self._plan, self._layers, self._scales, self.role = plan, dict(plan.layers), scales, role
         self._weight_method, self._weight_scales = weight_method, weight_scales
         self._given: dict[tuple[str, LayerPlan], Scale] = {}
         self._weight_quantizers: dict[tuple[str, LayerPlan], Quantizer] = {}
@@ -141,7 +151,7 @@ class Attachment:
             return None
         name = site.partition("@")[0]
         if (name, layer) not in self._weight_quantizers:
-            fixed = self._weight_scales.get(name)
+            fixed = self._weight_scales.get(site) or self._weight_scales.get(name)
             axis = output_axis(site_module(self.model, name))
             self._weight_quantizers[name, layer] = WeightOnGrid(name, layer, axis, self._weight_method, fixed)
         return self._weight_quantizers[name, layer]
@@ -189,7 +199,8 @@ class Attachment:
         self._given.pop((site, part), None)
         if scale is not None:
             self._given[site, part] = scale
-        for key in [key for key in self._input_quantizers if key[0].startswith(site) and key[1] == part]:
+        built = [key for key in self._input_quantizers if key[1] == part and (key[0] + "@").startswith(site + "@")]
+        for key in built:
             del self._input_quantizers[key]
 
     def _layer(self, site: str) -> LayerPlan:
@@ -200,27 +211,37 @@ class Attachment:
         if name in self._hooked:
             return
         module = site_module(self.model, name)
-
-        def before(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any] | None:
-            at = site_name(name, self._role)
-            quantizer = self.input_quantizer(at) if self.activations else None
-            if quantizer is not None:
-                x = first_input(args, kwargs)
-                args, kwargs = with_input(args, kwargs, quantizer(x).to(weight_of(layer).dtype))
-            on_grid = self.weight_quantizer(at) if self.weights else None
-            if on_grid is not None:
-                # An instance attribute hides the parameter of the same name, which stays registered.
-                layer.__dict__["weight"] = on_grid(weight_of(layer)).to(weight_of(layer).dtype)
-                if name in self.biases:
-                    layer.__dict__["bias"] = self.biases[name]
-            return None if quantizer is None else (args, kwargs)
-
-        def after(layer: nn.Module, *_: Any) -> None:
-            _uncover(layer)
-
+        if any(isinstance(getattr(hook, "__self__", None), _Hook) for hook in module._forward_pre_hooks.values()):
+            raise UsageError(f"{name} is quantized already: detach first, or use replace")
+        hook = _Hook(self, name)
         self._hooked[name] = module
-        self._handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
-        self._handles.append(module.register_forward_hook(after, always_call=True))
+        self._handles.append(module.register_forward_pre_hook(hook.before, with_kwargs=True))
+        self._handles.append(module.register_forward_hook(hook.after, always_call=True))
+
+
+class _Hook:
+    """Around the calls of one layer."""
+
+    def __init__(self, attachment: Attachment, name: str) -> None:
+        self.attachment, self.name = attachment, name
+
+    def before(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments | None:
+        attachment, weight = self.attachment, weight_of(layer)
+        site = site_name(self.name, attachment.role)
+        quantizer = attachment.input_quantizer(site) if attachment.activations else None
+        if quantizer is not None:
+            args, kwargs = with_input(args, kwargs, quantizer(first_input(args, kwargs)).to(weight.dtype))
+        on_grid = attachment.weight_quantizer(site) if attachment.weights else None
+        if on_grid is not None:
+            # An instance attribute hides the parameter of the same name, which stays registered.
+            layer.__dict__["weight"] = on_grid(weight).to(weight.dtype)
+            bias = attachment.biases.get(site, attachment.biases.get(self.name))
+            if bias is not None:
+                layer.__dict__["bias"] = bias
+        return None if quantizer is None else (args, kwargs)
+
+    def after(self, layer: nn.Module, *_: Any) -> None:
+        _uncover(layer)
 
 
 def _uncover(module: nn.Module) -> None:

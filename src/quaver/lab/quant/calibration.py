@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
 
 from quaver.errors import UsageError
 from quaver.lab.quant.observers import SiteStats
@@ -30,10 +31,14 @@ class Calibration:
         self._chosen: dict[tuple[str, int, tuple[int, ...] | None, tuple[int, ...]], Scale] = {}
 
     def site_stats(self, site: str) -> SiteStats:
-        """Of the call site, or of its layer where roles were not told apart."""
+        """Of the call site; of its layer where roles were not observed apart; of all roles together where a layer is
+        asked for without one."""
         stats = self.stats.get(site) or self.stats.get(site.partition("@")[0])
         if stats is None:
-            raise UsageError(f"{site}: it was not observed")
+            roles = [each for name, each in self.stats.items() if name.partition("@")[0] == site]
+            if not roles:
+                raise UsageError(f"{site}: it was not observed")
+            stats = reduce(SiteStats.merge, roles)
         return stats
 
     def scale(self, site: str, layer: LayerPlan) -> Scale:

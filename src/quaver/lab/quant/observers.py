@@ -132,7 +132,8 @@ def _histogram(rows: Tensor, exponent: Tensor) -> tuple[Tensor, Tensor]:
     """(counts, sums), each (C, BINS), of rows (C, N)."""
     channels = rows.shape[0]
     scaled = rows * torch.ldexp(torch.full_like(exponent, BINS // 2, dtype=torch.float32), -exponent)[:, None]
-    place = scaled.add_(BINS // 2).floor_().clamp_(0, BINS - 1).to(torch.int64)
+    # The floor first: a sum with a small negative number would round up to the bin above zero.
+    place = scaled.floor_().add_(BINS // 2).clamp_(0, BINS - 1).to(torch.int64)
     place += torch.arange(channels, device=rows.device)[:, None] * BINS
     place = place.flatten()
     shape, length = (channels, BINS), channels * BINS

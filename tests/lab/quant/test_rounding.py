@@ -1,0 +1,64 @@
+"""Rounding by loss: better than to the nearest code, on the same codes' neighbours, and the model stays as it was."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from quaver.errors import UsageError
+from quaver.lab.quant import QuantPlan, attach, call_sites, round_by_loss
+from quaver.lab.quant.rounding import SoftRounding
+from quaver.lab.quant.selection import choose_weight
+
+from .toys import clip, model
+
+
+def test_soft_weights_start_where_the_weights_are() -> None:
+    weight = torch.randn(4, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    scale = choose_weight(weight, (4, 4, 0, 8))
+    soft = SoftRounding(weight, scale)
+    step = scale.grid(4)[0]
+    kept = torch.tensor([0, 1, 3])
+    # Shares are kept 1 % away from both codes, where the sigmoid would be flat.
+    assert ((soft(weight) - weight)[kept].abs() <= 0.011 * step[kept]).all() and not soft(weight)[2].any()
+    nearest = scale.quantize(weight)
+    assert torch.equal(soft.codes()[kept], nearest[kept])
+
+
+def test_rounding_by_loss() -> None:
+    toy, frames = model(), clip(frames=2)
+    with torch.no_grad():
+        target = toy(frames)
+
+    def loss() -> Tensor:
+        return (toy(frames) - target).square().mean()
+
+    before = {name: p.clone() for name, p in toy.named_parameters()}
+    attached = attach(toy, QuantPlan.uniform(call_sites(toy), 3, None), {})
+    nearest = {site: attached.weight_codes(site) for site in attached.sites}
+    done = round_by_loss(attached, loss, steps=120)
+    assert done.kept and done.after < 0.7 * done.before and 0 < done.changed < 0.5
+    assert float(loss().detach()) == pytest.approx(done.after)
+    for site, (codes, scale) in nearest.items():
+        now, grid = attached.weight_codes(site)
+        assert torch.equal(grid.scale, scale.scale) and (now - codes).abs().max() <= 1 and now.abs().max() <= 3
+        assert torch.equal(now, now.round())
+    for name, p in toy.named_parameters():
+        assert torch.equal(p, before[name]) and p.grad is None
+    attached.detach()
+    assert float(loss().detach()) == 0
+
+
+def test_a_rounding_that_is_not_better_is_not_kept() -> None:
+    toy, frames = model(), clip(frames=1)
+    attached = attach(toy, QuantPlan.uniform(["enter"], 4, None), {})
+    with torch.no_grad():
+        output = toy(frames)
+    nearest, _ = attached.weight_codes("enter")
+    done = round_by_loss(attached, lambda: -(toy(frames) - output).square().mean(), 5, check=lambda: torch.ones(()))
+    assert not done.kept and done.changed == 0 and torch.equal(attached.weight_codes("enter")[0], nearest)
+    assert not attached.biases
+    with pytest.raises(UsageError, match="no call site"):
+        round_by_loss(attached, lambda: torch.zeros(()), sites=[])
+    attached.detach()
