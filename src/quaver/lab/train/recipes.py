@@ -74,14 +74,19 @@ class Recipe:
         return json.dumps(asdict(self), indent=1)
 
 
+_ALL = "intra", "inter", "motion"
+
+
 def _stages(steps: int) -> tuple[Stage, ...]:
     """The usual order, `steps` in all."""
+    tenth, fifth, quarter = steps // 10, steps // 5, steps // 4
     return (
-        Stage("intra", steps // 10, 1, ("intra",), batch=8),
-        Stage("contextual", steps // 4, 3, ("inter",)),
-        Stage("joint", steps // 4, 4, encoder=True),
-        Stage("long unrolls", steps // 4, 7, encoder=True, through_time=True),
-        Stage("integer-aware", steps - steps // 10 - 3 * (steps // 4), 5, encoder=True, integer=True, rate=0.3),
+        Stage("intra", tenth, 1, ("intra",), batch=8),
+        Stage("contextual", fifth, 3, ("inter",)),
+        Stage("motion", tenth, 3, ("motion",), encoder=True),
+        Stage("joint", fifth, 4, encoder=True),
+        Stage("long unrolls", quarter, 7, encoder=True, through_time=True),
+        Stage("integer-aware", steps - 2 * (tenth + fifth) - quarter, 5, _ALL, encoder=True, integer=True, rate=0.3),
     )
 
 
@@ -92,7 +97,9 @@ RECIPES = {
     "nano": Recipe("nano", "nano", _stages(3000)),
     "small": Recipe("small", "small", _stages(6000)),
     "large": Recipe("large", "large", _stages(40000)),
-    # From trained weights, whatever their preset; `quaver quantize --qat`.
+    # From trained weights, whatever their preset: the motion stage alone, such as for weights from before it.
+    "motion": Recipe("motion", "small", (Stage("motion", 1500, 3, ("motion",), encoder=True),), warmup=50),
+    # As well; `quaver quantize --qat`.
     "qat": Recipe("qat", "small", _INTEGERS, learning_rate=1e-4, warmup=20, decay=0.5, ema=0.98),
 }
 
