@@ -21,6 +21,7 @@ def verify(
     from rich.text import Text
 
     from quaver.codec import conformance
+    from quaver.runtime import native
 
     executors = list(dict.fromkeys(executor or EXECUTORS))
     results = list(conformance.run(executors))
@@ -33,5 +34,7 @@ def verify(
             row = [found[vector, name] for name in executors]
             table.add_row(vector, *(Text("same bits", "green") if r.ok else Text(r.detail, "red") for r in row))
         Console().print(table)
+        built = "streams are decoded with them and without" if native.kernels else "not in use; NumPy does their work"
+        Console().print(f"kernels in C: {built}")
     if not all(result.ok for result in results):
         raise typer.Exit(1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from quaver.codec.decoder import Decoder
 from quaver.errors import QuaverError
 from quaver.media.frame import Frame
+from quaver.runtime import native
 from quaver.runtime.executors.select import EXECUTORS, executor
 from quaver.runtime.graph import IntegerGraph
 from quaver.runtime.model import read_model
@@ -52,7 +53,19 @@ def run(executors: Sequence[str] = tuple(EXECUTORS)) -> Iterator[Result]:
             detail = f"tensor {wrong[0]!r} differs" if wrong else f"{len(got)} tensors"
             yield Result(f"tensors of {key}", name, not wrong, detail)
         for stream, digests in expected["streams"].items():
-            yield _check_stream(folder() / stream, digests, name, model)
+            yield _check_both_ways(folder() / stream, digests, name, model)
+
+
+def _check_both_ways(path: Path, digests: list[str], name: str, model: Any) -> Result:
+    """With kernels in C, where they are built, and without."""
+    result = _check_stream(path, digests, name, model)
+    if not result.ok or native.kernels is None:
+        return result
+    with native.without_kernels():
+        without = _check_stream(path, digests, name, model)
+    if not without.ok:
+        return replace(without, detail=f"without kernels in C: {without.detail}")
+    return replace(result, detail=f"{result.detail}, with kernels in C and without")
 
 
 def _check_stream(path: Path, digests: list[str], name: str, model: Any) -> Result:

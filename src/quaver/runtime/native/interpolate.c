@@ -26,33 +26,40 @@ VECTORISED void filter_row(const uint8_t *restrict samples, ptrdiff_t width, ptr
     }
 }
 
-INLINE uint8_t eight_bits(float sum) {
-    int value = ((int)sum + 128 + (8 << 8)) >> 12; /* the prediction's rounding, then that to 8 bits */
-    return (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
+INLINE int16_t rounded(float sum) {
+    return (int16_t)(((int32_t)sum + 128 + (8 << 8)) >> 12); /* the prediction's rounding, then that to 8 bits */
+}
+
+/* In two loops, which vectorise better than one. */
+INLINE void eight_bits(const int16_t *restrict values, ptrdiff_t length, uint8_t *restrict out) {
+    for (ptrdiff_t x = 0; x < length; x++) out[x] = (uint8_t)(values[x] < 0 ? 0 : values[x] > 255 ? 255 : values[x]);
 }
 
 /* Eight filtered rows through one vertical filter. */
-VECTORISED void filter_column(const float *const rows[8], ptrdiff_t length, const float *t, uint8_t *restrict out) {
+VECTORISED void filter_column(const float *const rows[8], ptrdiff_t length, const float *t, int16_t *restrict wide,
+                              uint8_t *restrict out) {
     const float *a = rows[0], *b = rows[1], *c = rows[2], *d = rows[3], *e = rows[4], *f = rows[5], *g = rows[6],
                 *h = rows[7];
     const float t0 = t[0], t1 = t[1], t2 = t[2], t3 = t[3], t4 = t[4], t5 = t[5], t6 = t[6], t7 = t[7];
     for (ptrdiff_t x = 0; x < length; x++)
-        out[x] = eight_bits(t0 * a[x] + t1 * b[x] + t2 * c[x] + t3 * d[x] + t4 * e[x] + t5 * f[x] + t6 * g[x] +
-                            t7 * h[x]);
+        wide[x] = rounded(t0 * a[x] + t1 * b[x] + t2 * c[x] + t3 * d[x] + t4 * e[x] + t5 * f[x] + t6 * g[x] + t7 * h[x]);
+    eight_bits(wide, length, out);
 }
 
-VECTORISED void round_row(const float *restrict row, ptrdiff_t length, uint8_t *restrict out) {
-    for (ptrdiff_t x = 0; x < length; x++) out[x] = eight_bits(64 * row[x]);
+VECTORISED void round_row(const float *restrict row, ptrdiff_t length, int16_t *restrict wide, uint8_t *restrict out) {
+    for (ptrdiff_t x = 0; x < length; x++) wide[x] = rounded(64 * row[x]);
+    eight_bits(wide, length, out);
 }
 
 int phase_planes(const uint8_t *reference, ptrdiff_t height, ptrdiff_t width, ptrdiff_t margin, const int16_t *taps,
                  uint8_t *planes) {
     const ptrdiff_t length = width + 2 * margin, lines = height + 2 * margin;
     const ptrdiff_t pitch = (length + 15) / 16 * 16 + 16;
-    /* A ring of the eight picture rows in reach, four phases each, and one extended row. */
-    float *ring = malloc(sizeof(float) * (size_t)(33 * pitch + 16));
+    /* A ring of the eight picture rows in reach, four phases each, one extended row, and one of 16 bits. */
+    float *ring = malloc(sizeof(float) * (size_t)(34 * pitch + 16));
     if (ring == NULL) return -1;
     float *extended = ring + 32 * pitch, weights[32];
+    int16_t *wide = (int16_t *)(extended + pitch + 16);
     for (int n = 0; n < 32; n++) weights[n] = taps[n];
     ptrdiff_t filtered = 0; /* picture rows done */
     for (ptrdiff_t line = 0; line < lines; line++) {
@@ -73,9 +80,9 @@ int phase_planes(const uint8_t *reference, ptrdiff_t height, ptrdiff_t width, pt
             for (int tap = 0; tap < 8; tap++)
                 rows[tap] = ring + pitch * (4 * (clamp(y + tap - 3, 0, height - 1) & 7) + px);
             if (py == 0)
-                round_row(rows[3], length, out);
+                round_row(rows[3], length, wide, out);
             else
-                filter_column(rows, length, weights + 8 * py, out);
+                filter_column(rows, length, weights + 8 * py, wide, out);
         }
     }
     free(ring);

@@ -9,12 +9,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* One compilation per vector width, chosen when the module is loaded; elsewhere the compiler's default. */
+/* One compilation per vector width, chosen when the module is loaded; elsewhere the compiler's default.
+   VECTORISED_SHORT is for loops over one 8x8 block, whose rows would be shuffled together to fill 64 bytes. */
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__gnu_linux__) && \
     defined(__GLIBC__) && !defined(QUAVER_NO_CLONES)
+#if __GNUC__ >= 12
+#define VECTORISED __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#define VECTORISED_SHORT __attribute__((target_clones("arch=x86-64-v3", "default")))
+#else
 #define VECTORISED __attribute__((target_clones("avx512f", "avx2", "default")))
+#define VECTORISED_SHORT __attribute__((target_clones("avx2", "default")))
+#endif
 #else
 #define VECTORISED
+#define VECTORISED_SHORT
 #endif
 
 /* Inlined into each of those compilations. */

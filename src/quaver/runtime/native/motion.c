@@ -14,7 +14,7 @@ INLINE int32_t squared_error(const uint8_t *restrict predicted, ptrdiff_t predic
     return total;
 }
 
-VECTORISED int32_t block_error(const Search *search, ptrdiff_t row, ptrdiff_t column, int dx, int dy) {
+VECTORISED_SHORT int32_t block_error(const Search *search, ptrdiff_t row, ptrdiff_t column, int dx, int dy) {
     const ptrdiff_t height = 8 * search->rows, width = 8 * search->columns, margin = search->margin;
     const ptrdiff_t past_pitch = width + 2 * margin, lines = height + 2 * margin;
     /* Beyond the margin every sample repeats the edge; module.c checks that it is at least 16. */

@@ -64,7 +64,7 @@ INLINE void compensate_blocks(const uint8_t *plane, const int16_t *vectors, ptrd
         }
 }
 
-VECTORISED void compensate_plane(const uint8_t *plane, const int16_t *vectors, ptrdiff_t rows, ptrdiff_t columns,
+VECTORISED_SHORT void compensate_plane(const uint8_t *plane, const int16_t *vectors, ptrdiff_t rows, ptrdiff_t columns,
                                  int size, const int16_t *taps, int32_t *result) {
     if (size == 8)
         compensate_blocks(plane, vectors, rows, columns, 8, 8, taps, result);
