@@ -9,7 +9,9 @@ import typer
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="A recipe by name (tiny, nano, small, large, motion, qat) or a .json of one.")],
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe by name (tiny, nano, small, large, motion, qat) or a .json of one.")
+    ],
     data: Annotated[Path, typer.Option(help="A folder of video files and, if you like, photos.")],
     out: Annotated[Path, typer.Option(help="Where checkpoints, weights and logs go.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on from OUT's last checkpoint.")] = False,
