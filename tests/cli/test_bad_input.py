@@ -89,6 +89,8 @@ def test_no_video_to_encode(quaver: Quaver, tmp_path: Path, kind: str) -> None:
         (("--model", "missing.qvm"), ("missing.qvm",)),
         (("--executor", "abacus"), ("abacus", "known")),
         (("--threads", "0"), ("--threads",)),
+        (("--motion", "flow"), ("flow", "search, network, seeded")),
+        (("--motion", "network"), ("network", "skeleton", "'search'")),
     ],
 )
 def test_options_out_of_range(quaver: Quaver, tmp_path: Path, options: tuple[object, ...], words: tuple[str]) -> None:
