@@ -138,12 +138,17 @@ def _encoder_correction(
 def _is_cut(picture: Picture, prediction: Planes, step: int) -> bool:
     """Whether prediction leaves more error than the block has detail in many 8x8 blocks; coding noise of the
     reference, a part of `step` (4 fractional bits), does not count."""
-    height, width = picture.y.shape
     y = picture.y.astype(np.float32)
-    blocks = y.reshape(height // 8, 8, width // 8, 8)
-    difference = prediction[0] / np.float32(16) - y
-    error = np.square(difference).reshape(blocks.shape).mean((1, 3))
-    return bool((error - blocks.var((1, 3)) > (step / 16) ** 2 / 48 + 16).mean() > _CUT)
+    error = _block_means(np.square(prediction[0] / np.float32(16) - y))
+    detail = _block_means(np.square(y)) - np.square(_block_means(y))
+    return bool((error - detail > (step / 16) ** 2 / 48 + 16).mean() > _CUT)
+
+
+def _block_means(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of 8x8 samples; whole rows are summed first, which is several times faster."""
+    height, width = samples.shape
+    rows = samples.reshape(height // 8, 8, width).sum(1)
+    return rows.reshape(height // 8, width // 8, 8).sum(2) / np.float32(64)
 
 
 class Encoder:
