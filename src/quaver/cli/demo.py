@@ -39,7 +39,8 @@ def demo(
         results, files = write_demo(
             clip, out, quality, frames, model, credit, lambda text: bar.update(task, description=text)
         )
-    table = Table(box=box.SIMPLE)
+    count = len(results[0].per_frame)
+    table = Table(box=box.SIMPLE, caption=f"{clip.name}, {count} frames at about the same size; more dB is closer")
     table.add_column("codec", no_wrap=True)
     for name in ("kB", "bpp", "PSNR dB", "encode fps", "decode fps"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -54,3 +55,4 @@ def demo(
         ("page", files.page),
     ):
         print(f"{what:<9}{path}")
+    print("\nOpen the page in a browser to flip between the pictures.")

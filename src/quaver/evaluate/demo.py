@@ -73,7 +73,7 @@ def write_demo(
     original, others = frames[len(frames) // 2], (results[0], results[-1])
     pictures = [("original", original), *((r.name, r.shown) for r in others)]
     part = montage.worst_part(original, [r.shown for r in others])
-    captions = ["original", *(f"{r.name}   {r.bytes / 1000:.0f} kB   {r.psnr_611:.2f} dB" for r in others)]
+    captions = ["original", *(f"{r.name}   {r.bytes / 1000:.0f} kB   PSNR {r.psnr_611:.2f} dB" for r in others)]
     labelled = [(text, frame) for text, (_, frame) in zip(captions, pictures, strict=True)]
     with replacing(files.picture) as path:
         path.write_bytes(encode_png(montage.side_by_side(labelled, part)))

@@ -33,8 +33,7 @@ img { display: block; width: 100%; height: auto; } figure { margin: 0; }
 .flip label { padding: .45rem 0 .4rem; margin-right: 1.2rem; cursor: pointer; border-bottom: 3px solid transparent; }
 .flip input:focus-visible + label { outline: 2px solid var(--c0); }
 .flip figure { display: none; order: 1; width: 100%; }
-.parts { display: grid; gap: .8rem; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); }
-.parts img { image-rendering: pixelated; }
+.flip figcaption { margin: .6rem 0 .3rem; } .flip figcaption + img { image-rendering: pixelated; }
 .charts { display: grid; gap: 1.2rem; grid-template-columns: repeat(auto-fit, minmax(19rem, 1fr)); }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
@@ -62,19 +61,16 @@ def render(
 </head>
 <body>
 <h1>{name}: {count} frames through Quaver and x264</h1>
-<p>All at about the same number of bytes. Below is frame {count // 2} of each; flip between them to see what was
-lost.</p>
-<div class="flip">{_flip(pictures)}</div>
-<h2>Enlarged</h2>
-<p>Where the two codecs together lost most in this frame, each sample {montage.ZOOM} times as large.</p>
-<div class="parts">{_parts(pictures, part)}</div>
+<p>All at about the same number of bytes. Below is frame {count // 2} of each; flip between them (arrow keys do, too)
+to see what was lost.</p>
+<div class="flip">{_flip(pictures, part)}</div>
 <h2>Numbers</h2>
 <div class="wide"><table>
 <tr><th>codec</th><th>kB</th><th>bpp</th><th>PSNR, dB</th><th>encode fps</th><th>decode fps</th></tr>
 {_rows(results)}
 </table></div>
-<p class="soft">bpp: bits per pixel. PSNR: (6 Y + U + V) / 8, mean over frames. Speeds are of this run on
-this machine.</p>
+<p class="soft">bpp: bits per pixel. PSNR: (6 Y + U + V) / 8, mean over frames; more is closer to the original.
+Speeds are of this run on this machine, one thread each.</p>
 <h2>Curves</h2>
 <p>{_key(results)}</p>
 <div class="charts">{_charts(results)}</div>
@@ -103,21 +99,16 @@ def _switches(count: int) -> str:
     return "".join([*shown, *coloured])
 
 
-def _flip(pictures: Sequence[tuple[str, Frame]]) -> str:
+def _flip(pictures: Sequence[tuple[str, Frame]], part: montage.Part) -> str:
+    """Each picture, and under it its part, one at a time."""
+    caption = "<figcaption>A ninth of it enlarged: where the two codecs together lost most.</figcaption>"
     choices, figures = [], []
     for number, (name, frame) in enumerate(pictures):
         label, checked = html.escape(name), " checked" if number == 1 else ""
         choices.append(f'<input type="radio" name="p" id="p{number}"{checked}><label for="p{number}">{label}</label>')
-        figures.append(f'<figure id="f{number}">{_image(montage.whole(frame), label)}</figure>')
+        images = _image(montage.whole(frame), label), _image(montage.enlarged(frame, part), f"{label}, enlarged")
+        figures.append(f'<figure id="f{number}">{caption.join(images)}</figure>')
     return "".join(choices + figures)
-
-
-def _parts(pictures: Sequence[tuple[str, Frame]], part: montage.Part) -> str:
-    return "".join(
-        f"<figure>{_image(montage.enlarged(frame, part), html.escape(name) + ', enlarged')}"
-        f"<figcaption>{html.escape(name)}</figcaption></figure>"
-        for name, frame in pictures
-    )
 
 
 def _image(rgb: montage.RGB, text: str) -> str:
