@@ -18,15 +18,17 @@ CRF = (18, 23, 28, 33, 38, 43)
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """An FFmpeg encoder and its options; ``{gop}`` stands for the distance of intra frames."""
+    """An FFmpeg encoder and its options; ``{gop}`` stands for the distance of intra frames. ``rate``: the option that
+    sets the rate."""
 
     name: str
     encoder: str
     options: tuple[tuple[str, str], ...]
     nal: str | None  # "h264" or "hevc": whose SEI is left out
+    rate: str = "crf"
 
     def settings(self, crf: float, gop: int) -> dict[str, str]:
-        return {key: value.format(gop=gop) for key, value in self.options} | {"crf": f"{crf:g}"}
+        return {key: value.format(gop=gop) for key, value in self.options} | {self.rate: f"{crf:g}"}
 
     def describe(self, crf: float, gop: int) -> str:
         """One string that says everything."""

@@ -43,18 +43,22 @@ def write_table(path: Path, header: Sequence[str], rows: Sequence[Sequence[objec
         writer.writerows(rows)
 
 
+def read_table(path: Path) -> list[dict[str, str]]:
+    """The rows of a table that `write_table` wrote, by column; none without a file."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader((line for line in file if not line.startswith("#")), delimiter="\t"))
+
+
 def read_points(path: Path) -> Iterator[Point]:
     """The points of an earlier run; none without a file."""
-    if not path.exists():
-        return
     kinds = {field.name: {"str": str, "int": int, "float": float}[str(field.type)] for field in fields(Point)}
-    with path.open(newline="") as file:
-        rows = csv.DictReader((line for line in file if not line.startswith("#")), delimiter="\t")
-        for row in rows:
-            try:
-                yield Point(**{name: kind(row[name]) for name, kind in kinds.items()})
-            except (KeyError, ValueError, TypeError) as error:
-                raise UsageError(f"{path}: not a table of points ({error}); choose another --out") from error
+    for row in read_table(path):
+        try:
+            yield Point(**{name: kind(row[name]) for name, kind in kinds.items()})
+        except (KeyError, ValueError, TypeError) as error:
+            raise UsageError(f"{path}: not a table of points ({error}); choose another --out") from error
 
 
 def write_points(path: Path, points: Sequence[Point], comment: str) -> None:
