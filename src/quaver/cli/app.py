@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from quaver.cli import decode, demo, encode, evaluate, info, lower, quantize, train, verify
+from quaver.cli import analyse, decode, demo, encode, evaluate, info, lower, quantize, train, verify
 from quaver.errors import QuaverError
 
 FAILED, CRASHED, INTERRUPTED = 2, 70, 130
@@ -36,6 +36,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     lower.lower,
     quantize.quantize,
     train.train,
+    analyse.analyse,
 )
 for command in COMMANDS:
     app.command()(command)

@@ -1,0 +1,217 @@
+"""The report: one HTML page that needs nothing beside itself."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+import polars as pl
+from plotly.offline import get_plotlyjs
+
+from quaver.lab.analyse import figures
+from quaver.lab.analyse.report_page import PAGE, SCRIPT, STYLE
+from quaver.lab.analyse.table import SensitivityTable
+
+_WORST = 15
+
+
+def write_report(table: SensitivityTable, path: Path) -> None:
+    """Written beside its name and renamed."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(report(table))
+    part.replace(path)
+
+
+def report(table: SensitivityTable) -> str:
+    """The page."""
+    drawings: dict[str, go.Figure] = {}
+    sections = []
+
+    def section(title: str, note: str, *blocks: str) -> None:
+        sections.append(f"<section><h2>{title}</h2><p>{note}</p>{''.join(blocks)}</section>")
+
+    def drawing(name: str, draw: Callable[[], go.Figure]) -> str:
+        drawings[name] = draw()
+        return f'<div id="{name}" class="figure"></div>'
+
+    has = _contents(table)
+    for mode, words in (("add", "alone quantized, the rest float"), ("drop", "alone raised, the rest quantized")):
+        for level in ("module", "layer"):
+            if (level, mode) in has:
+                name = f"{level}-{mode}"
+                note = f"ζ = ΔJ / R of each {level} {words}. Grey: not above the noise floor. " + (
+                    "Click a row for its channels and histograms." if level == "layer" else ""
+                )
+                map_of = lambda level=level, mode=mode: figures.heatmap(table, level, mode)  # noqa: E731
+                section(f"{level.title()}s, {mode}-one", note, drawing(name, map_of))
+    section("Worst layers", "Means over clips and λ.", _worst(table))
+    section(
+        "One call site", _SITE_NOTE, '<select id="site"></select>', '<div id="channels" class="figure"></div>', _PAIR
+    )
+    if ("module", "add") in has and _longest(table):
+        section("Drift", _drift_note(table), drawing("drift", lambda: figures.drift(table)), _slopes(table))
+    if ("module", "impulse") in has:
+        section("Impulse responses", _IMPULSE_NOTE, drawing("impulse", lambda: figures.impulses(table)), _gains(table))
+    if ("pair", "add") in has:
+        section("Pairs of modules", _PAIRS_NOTE, drawing("pairs", lambda: figures.pairs(table)))
+    if len(table.proxies):
+        section("Cheap scores against the truth", _PROXY_NOTE, _proxies(table))
+    note = json.dumps(table.manifest, indent=1, sort_keys=True)
+    section("Manifest", "What this depended on.", f"<details><summary>show</summary><pre>{_safe(note)}</pre></details>")
+    data = {
+        "figures": {name: json.loads(str(figure.to_json())) for name, figure in drawings.items()},
+        "histograms": dict(table.histograms),
+        "channels": _channels(table),
+        "sites": sorted({*table.layers(), *table.histograms}),
+    }
+    return PAGE.format(
+        style=STYLE,
+        plotly=get_plotlyjs(),
+        head=_head(table),
+        body="".join(sections),
+        data=json.dumps(data).replace("</", "<\\/"),
+        script=SCRIPT,
+    )
+
+
+_SITE_NOTE = "Channels sorted by ζ, measured ones dark; what its weights are and what arrives at it."
+_PAIR = '<div class="two"><div id="weights" class="figure"></div><div id="inputs" class="figure"></div></div>'
+_IMPULSE_NOTE = (
+    "The part is quantized in one frame only. Gain: the sum of ΔJ from that frame on over ΔJ in that frame (1: nothing"
+    " is handed on). Decay: the share of ΔJ left a frame later."
+)
+_PAIRS_NOTE = (
+    "J of two modules quantized together, less what each costs alone. Where this is not small, scores do not add."
+)
+_PROXY_NOTE = (
+    "Spearman's rank correlation to the measured ζ, mean over λ, and processor seconds for all of them together;"
+    " derivatives on the surrogate that the manifest names."
+)
+
+
+def _contents(table: SensitivityTable) -> set[tuple[str, str]]:
+    return set(table.means.filter(source="measured").select("level", "mode").unique().iter_rows())
+
+
+def _head(table: SensitivityTable) -> str:
+    note = table.manifest.get("merged", [table.manifest])[-1]
+    codec, clips = note.get("codec", {}), note.get("clips", {})
+    facts = {
+        "codec": codec.get("name", ""),
+        "model": str(note.get("model_hash", ""))[:16],
+        "λ": ", ".join(f"{value:.4g}" for value in sorted(table.rows["lambda"].unique())),
+        "clips": " × ".join(map(str, clips.get("shape", []))) + " (clips, frames, height, width)",
+        "group of pictures": "one intra frame, then inter frames to the clip's end",
+        "noise floor": _floor(table),
+        "manifest": str(note.get("hash", "")),
+    }
+    rows = "".join(f"<tr><th>{name}</th><td>{_safe(str(value))}</td></tr>" for name, value in facts.items())
+    return f'<table class="facts">{rows}</table>'
+
+
+def _floor(table: SensitivityTable) -> str:
+    floors = table.means.filter(mode="noise").group_by("frames").agg(pl.col("floor").mean()).sort("frames")
+    return ", ".join(f"ζ {100 * floor:.3f} % over {frames} frames" for frames, floor in floors.iter_rows())
+
+
+def _worst(table: SensitivityTable) -> str:
+    scores = table.scores("layer" if table.layers() else "module").filter(source="measured").head(_WORST)
+    rows = [
+        (
+            row["call_site"],
+            figures.KINDS[row["kind"]],
+            row["bits"],
+            _percent(row["zeta"]),
+            _percent(row["stderr"]),
+            f"{row['dR']:+.5f}",
+            f"{row['dD']:+.4f}",
+            "encoder only" if row["encoder_only"] else "",
+        )
+        for row in scores.iter_rows(named=True)
+    ]
+    return _table(("call site", "kind", "bits", "ζ %", "±", "ΔR bpp", "ΔD", ""), rows)
+
+
+def _longest(table: SensitivityTable) -> int:
+    return max(table.means.filter(level="module", mode="add")["frames"].to_list(), default=0)
+
+
+def _drift_note(table: SensitivityTable) -> str:
+    frames = _longest(table)
+    short = "" if frames >= 32 else " Fewer than 32 frames say little about drift."
+    return (
+        f"ΔJ(t)/R over {frames} frames, one intra frame (not shown), mean over λ. Slope by least squares over frames"
+        f" 2 to {frames}, 95 % interval from the clips.{short}"
+    )
+
+
+def _slopes(table: SensitivityTable) -> str:
+    rows = table.means.filter(level="module", mode="add", frames=_longest(table))
+    groups = rows.filter(bits=rows["bits"].min()).group_by("call_site", "kind", maintain_order=True)
+    means = groups.agg(pl.col("slope", "slope_low", "slope_high", "zeta").mean()).sort("slope", descending=True)
+    return _table(
+        ("part", "kind", "slope, % a frame", "95 %", "ζ %"),
+        [
+            (name, figures.KINDS[kind], _percent(slope), f"{_percent(low)} … {_percent(high)}", _percent(zeta))
+            for name, kind, slope, low, high, zeta in means.iter_rows()
+        ],
+    )
+
+
+def _gains(table: SensitivityTable) -> str:
+    rows = table.means.filter(mode="impulse").group_by("call_site", "kind", maintain_order=True)
+    means = rows.agg(pl.col("gain", "decay").median(), pl.col("zeta").mean()).sort("zeta", descending=True)
+    return _table(
+        ("part", "kind", "ζ %", "gain", "decay"),
+        [
+            (name, figures.KINDS[kind], _percent(zeta), _number(gain), _number(decay))
+            for name, kind, gain, decay, zeta in means.iter_rows()
+        ],
+    )
+
+
+def _proxies(table: SensitivityTable) -> str:
+    means = (
+        table.proxies.group_by("level", "kind", "bits", "proxy", maintain_order=True)
+        .agg(pl.col("rank_correlation", "seconds").mean(), pl.col("count").first())
+        .sort("level", "kind", "bits", maintain_order=True)
+    )
+    return _table(
+        ("of", "kind", "bits", "score", "rank correlation", "seconds", "compared"),
+        [
+            (f"{level}s", figures.KINDS[kind], bits, proxy, _number(correlation), f"{seconds:.1f}", count)
+            for level, kind, bits, proxy, correlation, seconds, count in means.iter_rows()
+        ],
+    )
+
+
+def _channels(table: SensitivityTable) -> dict[str, Any]:
+    """Per call site and kind: [channel, zeta in per cent, measured], worst first."""
+    rows = table.means.filter(level="channel").sort("zeta", descending=True)
+    result: dict[str, Any] = {}
+    for name, kind, channel, zeta, source in rows.select("call_site", "kind", "channel", "zeta", "source").iter_rows():
+        result.setdefault(name, {}).setdefault(kind, []).append([channel, 100 * zeta, source == "measured"])
+    return result
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
+    def line(cells: tuple[Any, ...], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{_safe(str(cell))}</{tag}>" for cell in cells) + "</tr>"
+
+    return f'<div class="scroll"><table>{line(head, "th")}{"".join(line(row, "td") for row in rows)}</table></div>'
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.3f}"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def _safe(text: str) -> str:
+    return html.escape(text)

@@ -1,0 +1,175 @@
+"""SensitivityTable: what every part costs, as rows. Docs: docs/laboratory/sensitivity.md."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from quaver.errors import UsageError
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+VERSION = 1
+MEAN = "mean"  # the clip of rows that are means over clips
+
+# One row is a part at a precision, for one lambda and one clip or their mean.
+SCHEMA: dict[str, Any] = {
+    "model_hash": pl.String,
+    "call_site": pl.String,  # of a layer; a module's name; two modules "a + b"; a recirculated part
+    "module": pl.String,
+    "kind": pl.String,  # w | a | state
+    "level": pl.String,  # module | layer | channel | pair | codec
+    "channel": pl.Int32,
+    "bits": pl.Int32,
+    "mode": pl.String,  # add | drop | impulse | noise
+    "lambda": pl.Float64,
+    "clip": pl.String,  # or "mean"
+    "frames": pl.Int32,
+    "rate": pl.Float64,  # R of the float model, bits per luma sample
+    "dR": pl.Float64,
+    "dD": pl.Float64,
+    "zeta": pl.Float64,  # dJ / R; of pairs, what is left beyond the sum of the two
+    "stderr": pl.Float64,  # of zeta over clips
+    "floor": pl.Float64,  # |zeta| that a perturbation of 1e-4 reaches
+    "under_floor": pl.Boolean,
+    "slope": pl.Float64,  # of dJ(t) / R per frame, with its 95 % interval
+    "slope_low": pl.Float64,
+    "slope_high": pl.Float64,
+    "gain": pl.Float64,  # of an impulse
+    "decay": pl.Float64,
+    "first": pl.Float64,  # first-order and Fisher scores, in units of zeta
+    "fisher": pl.Float64,
+    "source": pl.String,  # measured | predicted
+    "encoder_only": pl.Boolean,
+    "curve": pl.List(pl.Float64),  # dJ(t) / R
+}
+KEY = ("model_hash", "call_site", "kind", "level", "channel", "bits", "mode", "lambda", "clip", "frames")
+PROXY_SCHEMA: dict[str, Any] = {
+    "proxy": pl.String,
+    "level": pl.String,
+    "kind": pl.String,
+    "bits": pl.Int32,
+    "lambda": pl.Float64,
+    "rank_correlation": pl.Float64,  # Spearman's, to the measured zeta
+    "count": pl.Int32,  # of layers or channels compared
+    "seconds": pl.Float64,  # of the processor, for all of them together
+    "surrogate": pl.String,
+}
+
+
+@dataclass(frozen=True)
+class SensitivityTable:
+    """Rows of `SCHEMA`, the proxies' audit, and the manifest of the run that measured them.
+
+    histograms: per call site and kind what its values are, for the report.
+    """
+
+    rows: pl.DataFrame
+    proxies: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=PROXY_SCHEMA))
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+    histograms: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, rows: Iterable[Mapping[str, Any]], **others: Any) -> SensitivityTable:
+        """From plain rows; what a row does not say is null."""
+        return cls(pl.DataFrame([dict(row) for row in rows], schema=SCHEMA), **others)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def to_polars(self) -> pl.DataFrame:
+        return self.rows
+
+    @cached_property
+    def means(self) -> pl.DataFrame:
+        """Only the means over clips."""
+        return self.rows.filter(pl.col("clip") == MEAN)
+
+    def scores(self, level: str = "layer", mode: str = "add") -> pl.DataFrame:
+        """call_site, module, kind, bits, channel, zeta, stderr, ...: means over clips and lambda, worst first."""
+        groups = ["call_site", "module", "kind", "channel", "bits", "encoder_only", "source"]
+        chosen = self.means.filter((pl.col("level") == level) & (pl.col("mode") == mode))
+        return (
+            chosen.group_by(groups)
+            .agg(
+                pl.col("zeta").mean(),
+                (pl.col("stderr").pow(2).mean().sqrt()).alias("stderr"),
+                pl.col("under_floor").all(),
+                pl.col("dR").mean(),
+                pl.col("dD").mean(),
+                pl.col("first").mean(),
+                pl.col("fisher").mean(),
+            )
+            .sort(["zeta", *groups], descending=[True, *[False] * len(groups)])
+        )
+
+    def merge(self, *others: SensitivityTable) -> SensitivityTable:
+        """All rows; of rows with the same key the last table's."""
+        tables = (self, *others)
+        rows = pl.concat([table.rows for table in tables]).unique(KEY, keep="last", maintain_order=True)
+        proxies = pl.concat([table.proxies for table in tables]).unique(
+            ["proxy", "level", "kind", "bits", "lambda", "surrogate"], keep="last", maintain_order=True
+        )
+        runs = [run for table in tables for run in table.manifest.get("merged", [table.manifest]) if run]
+        histograms = {name: value for table in tables for name, value in table.histograms.items()}
+        return SensitivityTable(rows, proxies, {"merged": runs}, histograms)
+
+    def save(self, folder: Path) -> None:
+        """sensitivity.parquet and sensitivity.json, each written beside its name and renamed."""
+        folder.mkdir(parents=True, exist_ok=True)
+        notes = {"version": VERSION, "manifest": self.manifest, "histograms": self.histograms}
+        extra = {"proxies": self.proxies.to_dicts()}
+        texts = {key: json.dumps(value, sort_keys=True) for key, value in (notes | extra).items()}
+        part = folder / "sensitivity.parquet.part"
+        self.rows.write_parquet(part, metadata={f"quaver.{key}": text for key, text in texts.items()})
+        part.replace(folder / "sensitivity.parquet")
+        part = folder / "sensitivity.json.part"
+        columns = {name: self.rows[name].to_list() for name in SCHEMA}
+        part.write_text(json.dumps(notes | extra | {"columns": columns}, sort_keys=True, allow_nan=True))
+        part.replace(folder / "sensitivity.json")
+
+    @classmethod
+    def load(cls, path: Path) -> SensitivityTable:
+        """A .parquet or .json file, or a folder that holds one. UsageError says what is wrong with it."""
+        file = path / "sensitivity.parquet" if path.is_dir() else path
+        try:
+            if file.suffix == ".json":
+                notes = json.loads(file.read_text())
+                rows = pl.DataFrame(notes["columns"], schema=SCHEMA)
+            else:
+                texts = pl.read_parquet_metadata(file)
+                notes = {
+                    key.removeprefix("quaver."): json.loads(text)
+                    for key, text in texts.items()
+                    if key.startswith("quaver.")
+                }
+                rows = pl.read_parquet(file)
+            if notes["version"] != VERSION:
+                raise UsageError(f"{file}: table version {notes['version']}; this version reads {VERSION}")
+            proxies = pl.DataFrame(notes["proxies"], schema=PROXY_SCHEMA)
+            return cls(rows.select(list(SCHEMA)), proxies, notes["manifest"], notes["histograms"])
+        except OSError as error:
+            raise UsageError(f"{file}: cannot read the table: {error.strerror or error}") from error
+        except (ValueError, KeyError, TypeError, PolarsError) as error:
+            raise UsageError(f"{file}: not a sensitivity table: {str(error).splitlines()[0]}") from error
+
+    def layers(self) -> Sequence[str]:
+        """Call sites in the order of their first rows."""
+        return self.rows.filter(pl.col("level") == "layer")["call_site"].unique(maintain_order=True).to_list()
+
+    def heatmap(self, level: str = "layer", mode: str = "add") -> Figure:
+        """zeta of parts (rows) by kind and bits (columns), logarithmic."""
+        from quaver.lab.analyse.figures import heatmap
+
+        return heatmap(self, level, mode)
+
+    def _repr_html_(self) -> str:
+        return self.scores().head(30)._repr_html_()

@@ -1,0 +1,54 @@
+"""Which channels are measured, and what is said about the others."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quaver.lab.analyse.channels import Channel, channel_rows, predict, sample
+
+
+def channels(count: int, seed: int = 0) -> list[Channel]:
+    rng = np.random.default_rng(seed)
+    kinds = ("w", "a")
+    return [
+        Channel(f"m{n % 3}.layer", f"m{n % 3}", kinds[n % 2], n, *np.abs(rng.normal(size=3)).tolist())  # type: ignore[arg-type]
+        for n in range(count)
+    ]
+
+
+@given(count=st.integers(1, 300), wanted=st.integers(0, 100), top=st.floats(0, 0.3), seed=st.integers(0, 5))
+def test_sample_is_large_enough_and_has_the_top(count: int, wanted: int, top: float, seed: int) -> None:
+    everything = channels(count, seed)
+    chosen = sample(everything, wanted, top, seed)
+    assert chosen == sample(everything, wanted, top, seed)
+    assert len(set(chosen)) == len(chosen) >= min(count, wanted)
+    ranked = sorted(everything, key=lambda each: -each.score)
+    assert set(ranked[: int(np.ceil(top * count))]) <= set(chosen)
+
+
+def test_sample_covers_kinds_and_deciles() -> None:
+    everything = channels(600)
+    chosen = sample(everything, 120, 0.0, 0)
+    for stratum in {each.stratum for each in everything}:
+        members = sorted((each for each in everything if each.stratum == stratum), key=lambda each: each.score)
+        for decile in np.array_split(np.arange(len(members)), 10):
+            assert sum(members[i] in chosen for i in decile) == 2
+
+
+def test_predictions_follow_a_mixture_of_scores() -> None:
+    everything = channels(60)
+    truth = {each: 0.5 * each.first + 2 * (2 * each.fisher) ** 0.5 for each in everything}
+    measured = {each: truth[each] for each in everything[:20]}
+    assert predict(everything, measured) == pytest.approx([truth[each] for each in everything])
+
+
+def test_rows_say_what_was_measured() -> None:
+    everything = channels(10)
+    measured = {each: {"zeta": each.first, "source": "measured", "call_site": each.site} for each in everything[:4]}
+    rows = channel_rows(everything, measured, {"bits": 4}, ["m1"])
+    assert [row["source"] for row in rows] == ["measured"] * 4 + ["predicted"] * 6
+    assert all({"first", "fisher", "zeta"} <= set(row) for row in rows)
+    assert [row["encoder_only"] for row in rows[4:]] == [each.module == "m1" for each in everything[4:]]
