@@ -99,15 +99,15 @@ def round_by_loss(
     sites: Iterable[str] | None = None,
     *,
     check: Callable[[], Tensor] | None = None,
-    learning_rate: float = 0.01,
-    pressure: float = 0.1,
+    learning_rate: float = 0.1,
+    pressure: float = 30.0,
     biases: bool = True,
 ) -> Rounded:
     """Learn how the weights of `sites` (all that have weight bits) are rounded, and the biases, on `loss()`.
 
     loss: runs the model on calibration data, other data at each step if it likes, and returns a scalar with gradient.
     check: the loss that decides whether the result is kept, on the same data each time; None: `loss`.
-    pressure: of the regularizer, as a share of the first loss while no weight is decided.
+    pressure: of the regularizer, while no weight is decided, in units of what rounding to the nearest costs.
     The model's parameters, and their gradients, stay as they are.
     """
     soft, old, offsets = _soften(attachment, attachment.sites if sites is None else sites, biases)
@@ -115,11 +115,10 @@ def round_by_loss(
         raise UsageError("no call site has quantized weights to round")
     check, old_biases = check or loss, dict(attachment.biases)
     nearest = {site: attachment.weight_codes(site)[0] for site in soft}
-    with torch.no_grad():
-        before = float(check())
+    before, excess = _losses(attachment, check)
     for site, each in soft.items():
         attachment.set_weight_quantizer(site, each)
-    _learn(attachment, loss, steps, learning_rate, pressure * abs(before), soft, offsets)
+    _learn(attachment, loss, excess, steps, learning_rate, pressure, soft, offsets)
     changed = total = 0
     for site, each in soft.items():
         codes = each.codes()
@@ -135,6 +134,17 @@ def round_by_loss(
     attachment.biases.clear()
     attachment.biases.update(old_biases)
     return Rounded(before, before, 0.0, False)
+
+
+def _losses(attachment: Attachment, loss: Callable[[], Tensor]) -> tuple[float, float]:
+    """(the loss, how much of it quantized weights cost: never 0)."""
+    weights = attachment.weights
+    with torch.no_grad():
+        before = float(loss())
+        attachment.weights = False
+        without = float(loss())
+        attachment.weights = weights
+    return before, max(abs(before - without), 1e-3 * abs(before), 1e-12)
 
 
 def _soften(
@@ -163,6 +173,7 @@ def _soften(
 def _learn(
     attachment: Attachment,
     loss: Callable[[], Tensor],
+    excess: float,
     steps: int,
     learning_rate: float,
     pressure: float,
@@ -176,7 +187,8 @@ def _learn(
     for step in range(steps):
         with torch.enable_grad():
             attachment.biases.update({site: each.bias for site, each in offsets.items()})
-            value = loss()
+            # What can be won is of order one: so is the pressure's share, and Adam's epsilon hides no small loss.
+            value = loss() / excess
             if step >= free:
                 exponent = SOFTEST + (SHARPEST - SOFTEST) * (step - free) / max(1, steps - free)
                 value = value + pressure / weights * sum(each.undecided(exponent) for each in soft.values())
