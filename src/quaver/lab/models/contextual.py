@@ -27,18 +27,22 @@ LATENT_LIMIT = float(1 << 18)
 @dataclass(frozen=True)
 class Coded:
     """What the entropy model makes of latents. symbols, means (B, 96, h8, w8), these with 6 fractional bits;
-    features (B, C, h8, w8) for the contextual decoder; bits (B,) of the symbols, intra DC apart."""
+    features (B, C, h8, w8) for the contextual decoder; bits (B,) of the symbols, intra DC apart; known (B, 96, h8, w8),
+    1 where a symbol depends on its latent at all."""
 
     latents: Tensor
     symbols: Tensor
+    known: Tensor
     means: Tensor
     features: Tensor
     levels: tuple[Levels, ...]
     bits: Tensor
 
     def decoded(self, active: Tensor) -> Tensor:
-        """Latents as both sides have them, 6 fractional bits; straight through the quantizer."""
-        return 64 * self.symbols + active * self.means + 64 * (self.latents - self.latents.detach())
+        """Latents as both sides have them, 6 fractional bits; straight through the quantizer where one is coded. What
+        lies in areas of level 0 must not feel a slope: the encoder would learn to wake them up, and pay for it."""
+        straight = self.known * (self.latents - self.latents.detach())
+        return 64 * self.symbols + active * self.means + 64 * straight
 
 
 class FrameCodec(nn.Module):
@@ -79,8 +83,8 @@ class FrameCodec(nn.Module):
         symbols = bridge.quantize(latents, means, levels, self.kind)
         channels = bridge.coded_channels(self.kind)
         coded = (base > 0) & (channels > 0)
-        bits = coded_bits(latents, symbols, means / 64, indices, coded, skeleton.lengths, self.kind)
-        return Coded(latents, symbols, means * channels, features, levels, bits)
+        bits = coded_bits(latents, symbols, means / 64, indices, coded, skeleton.lengths)
+        return Coded(latents, symbols, (base > 0).double(), means * channels, features, levels, bits)
 
     def synthesise(self, decoded: Tensor, features: Tensor, active: Tensor, steps: Tensor) -> Planes:
         """The residual (4 fractional bits) of decoded latents, corrected where `active`."""

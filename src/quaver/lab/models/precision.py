@@ -109,7 +109,7 @@ def _clips(conv: Conv) -> Tensor:
 class InputSamples:
     """Collects inputs of layers while the codec runs; a context manager around a module tree."""
 
-    def __init__(self, wires: Mapping[str, Wire], per_call: int = 256, seed: int = 0) -> None:
+    def __init__(self, wires: Mapping[str, Wire], per_call: int = 64, seed: int = 0) -> None:
         self._wires, self._per_call = wires, per_call
         self._generator = torch.Generator().manual_seed(seed)
         self._parts: dict[str, list[Tensor]] = {name: [] for name in wires}

@@ -5,9 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from quaver.bitstream.record import FrameKind
-from quaver.codec.decisions import ROUNDING
-
 
 def coded_bits(
     latents: Tensor,
@@ -16,11 +13,14 @@ def coded_bits(
     indices: Tensor,
     coded: Tensor,
     lengths: Tensor,
-    kind: FrameKind,
 ) -> Tensor:
-    """Bits (B,) of the coefficient symbols (B, 96, h, w) with table `indices`, where `coded` (bool)."""
+    """Bits (B,) of the coefficient symbols (B, 96, h, w) with table `indices`, where `coded` (bool).
+
+    Their slope does not know the dead zone: distortion's, straight through the quantizer, does not either, and without
+    a rate to balance it inside the zone it would drive every latent to the zone's edge.
+    """
     where = coded.nonzero(as_tuple=True)
-    offset = (latents[where] - means[where]).abs().float() - (0.5 - ROUNDING[kind])
+    offset = (latents[where] - means[where]).abs().float()
     bits = table_bits(symbols[where], offset, indices[where], lengths)
     return torch.zeros(symbols.shape[0], dtype=bits.dtype).index_add(0, where[0], bits)
 
@@ -30,7 +30,7 @@ def table_bits(symbols: Tensor, offset: Tensor, indices: Tensor, lengths: Tensor
 
     The value is exact. Its slope in the index is that of the line between the tables on either side (one to the next
     alone would be steeper than what it stands for, and push every index down); its slope in `offset`, the distance of
-    latent and mean less what the dead zone takes, that of the code length there.
+    latent and mean, that of the code length there.
     """
     tables, longest = lengths.shape[0] - 2, lengths.shape[1] - 1
     index = indices.float().clamp(1, tables)
