@@ -13,7 +13,7 @@ from quaver.runtime import native
 from quaver.runtime.picture import Plane
 
 _RANGE = 12  # samples at quarter resolution: 48 at full
-_LENGTH = 16  # quarters of an absolute difference per sample: flat areas stay at rest
+_LENGTH = 64  # sixteenths of an absolute difference, added for each sample of a vector: flat areas stay at rest
 
 
 def coarse_search(current: Plane, reference: Plane) -> Vectors:
@@ -58,7 +58,6 @@ def _order() -> tuple[NDArray[np.int16], NDArray[np.int32]]:
 
 
 def _shrink(plane: Plane) -> NDArray[np.int16]:
-    """Means of 4x4 samples in quarters: 0..1020."""
+    """Sums of 4x4 samples: means in sixteenths, 0..4080."""
     rows = np.ascontiguousarray(plane).reshape(plane.shape[0] // 4, 4, -1).sum(1, dtype=np.int16)
-    sums = rows[:, 0::4] + rows[:, 1::4] + rows[:, 2::4] + rows[:, 3::4]
-    return (sums + np.int16(2)) >> np.int16(2)
+    return rows[:, 0::4] + rows[:, 1::4] + rows[:, 2::4] + rows[:, 3::4]
