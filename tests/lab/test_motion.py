@@ -19,10 +19,12 @@ from quaver.lab.lower.model import lower
 from quaver.lab.models.codec import Codec, Preset
 from quaver.lab.models.memory import Kept
 from quaver.lab.models.weights import load_weights, save_weights, set_integer
+from quaver.lab.train.objective import run_sequence
+from quaver.lab.train.recipes import Stage
 from quaver.runtime.model import IntegerModel, load_model
 from quaver.runtime.picture import Picture
 
-from .test_integer_path import codec
+from .test_integer_path import codec, moving, sequence
 
 __all__ = ["codec"]  # the fixture: corrections are random
 ROWS, COLUMNS, QUALITY = 8, 12, 21
@@ -67,6 +69,24 @@ def test_vectors_and_their_bits_equal_the_runtime(codec: Codec, reach: int) -> N
     np.testing.assert_array_equal(motion.vectors[0].numpy(), expected)
     assert (expected != now).any() and np.abs(expected).max() <= 1023
     assert bits.item() == pytest.approx(counter.bits, rel=1e-5)
+
+
+def test_a_motion_stage_trains_motion_alone() -> None:
+    torch.manual_seed(0)
+    fresh = Codec(Preset(16, 1, 1, 1, 1, 8), load_model("skeleton"))
+    outcomes = {}
+    for trains in (("inter",), ("motion",)):
+        for name, parameter in fresh.named_parameters():
+            parameter.requires_grad_(name.startswith(trains))
+            parameter.grad = None
+        outcomes[trains] = run_sequence(fresh, sequence(moving(3), 30), Stage("s", 1, 3, trains, encoder=True))
+        outcomes[trains].loss.backward()
+    learning = {name for name, p in fresh.named_parameters() if p.grad is not None and p.grad.any()}
+    heads = "average.index", "detail.index", "detail.mean", "encoder.correction", "estimator.vectors"
+    assert all(name.startswith("motion.") for name in learning)
+    assert {f"motion.{head}.weight" for head in heads} <= learning
+    plain, counted = outcomes.values()  # vectors count, and nothing else differs
+    assert counted.distortion == plain.distortion and counted.rate > plain.rate
 
 
 def test_weights_from_before_motion_go_on(codec: Codec, tmp_path: Path) -> None:

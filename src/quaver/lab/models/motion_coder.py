@@ -26,14 +26,20 @@ from quaver.runtime import network_inputs
 from quaver.runtime.haar import forward as haar_latents
 from quaver.runtime.warp import VECTOR_LIMIT
 
+# Bits that a correction should gain per latent and quarter sample. Near the search's choice gains are all but flat, and
+# the straight-through gradient does not see that either way is uphill: noise would carry corrections over the rounding.
+_DAMPING = 0.3
+
 
 @dataclass(frozen=True)
 class Motion:
     """What is coded and decoded: Haar latents (B, 4, 2, h16, w16) and the vectors (B, h8, w8, 2) they stand for, whole
-    quarter samples; with gradient where the MotionEncoder is trained."""
+    quarter samples; with gradient where the MotionEncoder is trained. rounded: (B,) what rounding took from the
+    corrections, quarter samples in all."""
 
     latents: Tensor
     vectors: Tensor
+    rounded: Tensor
 
 
 class MotionCompensation(nn.Module):
@@ -72,17 +78,18 @@ class MotionCoder(MotionDecoder):
         areas that they would move beyond the limit."""
         latents = haar.forward(estimated)
         if not correct:
-            return Motion(latents, estimated)
+            return Motion(latents, estimated, torch.zeros(len(latents)))
         correction = self.encoder(_planes(latents), _past_planes(last, quality))
         moved = _in_quarters(correction).reshape(latents.shape)
+        rounded = (expand(64 * correction.float()) / 64 - moved.detach().flatten(1, 2)).abs().sum((1, 2, 3))
         beyond = haar.inverse(latents + moved).detach().abs().amax(-1) > VECTOR_LIMIT
         legal = ~torch.stack([beyond[:, i::2, j::2] for i in (0, 1) for j in (0, 1)]).any(0)
         latents = latents + moved * legal[:, None, None]
-        return Motion(latents, haar.inverse(latents))
+        return Motion(latents, haar.inverse(latents), rounded)
 
     def bits(self, motion: Motion, last: Sequence[Kept], quality: Tensor, skeleton: Skeleton) -> Tensor:
         """Bits (B,) of the vectors with the tables that the encoder would choose; what naming those costs is left
-        out, it is the same for every frame."""
+        out, it is the same for every frame. The gradient also damps corrections that rounding takes away."""
         past = _past_planes(last, quality)
         previous = torch.from_numpy(np.stack([haar_latents(kept.vectors)[0] for kept in last])).float()
         average, details = motion.latents[:, 0], motion.latents[:, 1:]
@@ -92,7 +99,8 @@ class MotionCoder(MotionDecoder):
         index, mean = self.detail(_planes(torch.stack([average, residual], 1)), past)
         mean = mean.reshape(details.shape)
         symbols, distance = details - _in_quarters(mean), details - expand(64 * mean.float()) / 64
-        return bits + _bits(symbols, distance, index.reshape(details.shape), average, skeleton)
+        bits = bits + _bits(symbols, distance, index.reshape(details.shape), average, skeleton)
+        return bits + _DAMPING * (motion.rounded - motion.rounded.detach())
 
 
 def _bits(symbols: Tensor, distance: Tensor, index: Tensor, average: Tensor, skeleton: Skeleton) -> Tensor:
