@@ -167,7 +167,8 @@ class Attachment:
         if (site, layer) not in self._input_quantizers:
             scale = self._given.get((site, layer)) or self._given.get((name, layer))
             scale = scale or _scale_for(self._scales, site, layer)
-            self._input_quantizers[site, layer] = ActivationQuantizer(scale)
+            device = weight_of(site_module(self.model, name)).device
+            self._input_quantizers[site, layer] = ActivationQuantizer(scale).to(device)
         return self._input_quantizers[site, layer]
 
     def set_weight_quantizer(self, site: str, quantizer: Quantizer) -> None:

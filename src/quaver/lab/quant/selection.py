@@ -19,6 +19,7 @@ METHODS: tuple[Method, ...] = ("minmax", "percentile", "mse")
 # Shares of the full range: every 6 % down to a fiftieth (2 bits clip that much), then finer around the best.
 COARSE = torch.logspace(0, -1.7, 66, base=10.0)
 FINE = torch.linspace(0.94, 1.06, 13)
+PLACES = torch.linspace(0, 1, 9)
 
 
 def choose(
@@ -50,7 +51,9 @@ def choose(
     else:
         scale, zero = _fit(lowest, highest, bits, symmetric)
         if power_of_two:
-            scale, zero = _refit(primitives.power_of_two(scale), lowest, bits, symmetric)
+            scale = primitives.power_of_two(scale)
+            if not symmetric:
+                zero = torch.round(-lowest.clamp(max=0) / scale)
     if groups is None:
         scale, zero = scale[0], zero[0]
     names = None if groups is None or list(groups) == list(range(stats.channels)) else torch.as_tensor(groups)
@@ -139,25 +142,30 @@ def _fit(lowest: Tensor, highest: Tensor, bits: int, symmetric: bool) -> tuple[T
     return primitives.symmetric(peak, 2 ** (bits - 1) - 1), torch.full_like(peak, 2.0 ** (bits - 1))
 
 
-def _refit(scale: Tensor, lowest: Tensor, bits: int, symmetric: bool) -> tuple[Tensor, Tensor]:
-    """(scale, zero) for a given scale."""
+def _placed(steps: Tensor, lowest: Tensor, highest: Tensor, bits: int, symmetric: bool) -> tuple[Tensor, Tensor]:
+    """(scale, zero) for given steps (G, K * len(PLACES)): each with zero-points that clip more of one end, or of the
+    other."""
     if symmetric:
-        return scale, torch.full_like(scale, 2.0 ** (bits - 1))
+        return steps, torch.full_like(steps, 2.0 ** (bits - 1))
     low, high = primitives.activation_range(bits)
-    return scale, torch.round(-lowest.clamp(max=0) / scale).clamp(low, high).expand_as(scale)
+    from_low, from_high = -lowest.clamp(max=0) / steps, high - highest.clamp(min=0) / steps
+    places = PLACES.repeat(steps.shape[1] // len(PLACES))
+    zero = torch.round(from_low + places * (from_high - from_low)).clamp(low, high)
+    return steps, torch.where(lowest < 0, zero, 0.0)
 
 
 def _least_error(stats: SiteStats, bits: int, symmetric: bool, power_of_two: bool) -> tuple[Tensor, Tensor]:
     """(scale, zero), each (G,), with the least squared error over the histogram."""
     lowest, highest = stats.lowest[:, None], stats.highest[:, None]
     full, zero = _fit(lowest, highest, bits, symmetric)
-    up = primitives.power_of_two(full)
-    powers = up * 0.5 ** torch.arange(8.0)
-    exact = _refit(powers, lowest, bits, symmetric)  # data that already lie on such a grid lose nothing on it
+    # Powers of two, with zero-points from the one that reaches the lowest value to the one that reaches the highest.
+    # They are candidates in any case: data that already lie on such a grid lose nothing on it.
+    steps = (primitives.power_of_two(full) * 0.5 ** torch.arange(8.0)).repeat_interleave(len(PLACES), 1)
+    powers = _placed(steps, lowest, highest, bits, symmetric)
     if power_of_two:
-        return _best(stats, [exact], bits)
+        return _best(stats, [powers], bits)
     shares = _fit(lowest * COARSE, highest * COARSE, bits, symmetric)
-    scale, zero = (each[:, None] for each in _best(stats, [(full, zero), shares, exact], bits))
+    scale, zero = (each[:, None] for each in _best(stats, [(full, zero), shares, powers], bits))
     candidates = [(scale, zero)]
     if symmetric:
         candidates.append((scale * FINE, zero.expand(-1, len(FINE))))
