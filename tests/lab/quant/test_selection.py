@@ -116,8 +116,24 @@ def test_weights_of_mixed_width_and_other_axes() -> None:
     codes = mixed.quantize(weight).abs().amax((1, 2, 3))
     assert codes.tolist() == [127, 0, 1] and not mixed.fake_quantize(weight)[1].any() and mixed.bits == 8
     assert choose_weight(weight, 8, axis=1).scale.shape == (4,) and choose_weight(weight, 8, axis=None).scale.ndim == 0
-    with pytest.raises(UsageError, match="2 output channels; the weight has 3"):
+    with pytest.raises(UsageError, match="2 bits, 3 groups; the weight has 3"):
         choose_weight(weight, (8, 8))
+
+
+@few
+@given(seeds, widths, st.sampled_from(["minmax", "mse"]), st.booleans())
+def test_groups_of_weights(seed: int, bits: int, method: Method, power_of_two: bool) -> None:
+    weight = heavy(seed)[0]
+    channels, each, one, tensor = (
+        choose_weight(weight, bits, method, axis, power_of_two, groups)
+        for axis, groups in ((0, None), (0, (0, 1, 2)), (0, (0, 0, 0)), (None, None))
+    )
+    assert torch.equal(channels.fake_quantize(weight), each.fake_quantize(weight))
+    torch.testing.assert_close(one.fake_quantize(weight), tensor.fake_quantize(weight))
+    two = choose_weight(weight, (bits, bits, 0), method, 0, power_of_two, (0, 0, 1))
+    assert two.scale.shape == (2,) and not two.fake_quantize(weight)[2].any()
+    with pytest.raises(UsageError, match="same bits"):
+        choose_weight(weight, (bits, bits, 0), groups=(0, 1, 1))
 
 
 def test_search_by_loss_takes_what_the_loss_prefers() -> None:

@@ -71,31 +71,37 @@ def choose_weight(
     method: Method = "minmax",
     axis: int | None = 0,
     power_of_two: bool = False,
+    groups: Sequence[int] | None = None,
 ) -> Scale:
-    """The symmetric grid of a weight: one scale for each index of `axis` (the output channels), or one for all where
-    axis is None. `bits` may be given per output channel; 0 prunes it. Methods: minmax or mse, on the weight itself.
+    """The symmetric grid of a weight: one scale for each index of `axis` (the output channels), for each group of them
+    where `groups` names the group of each, or one for all where axis is None.
+
+    bits: may be given per output channel; 0 prunes it. Methods: minmax or mse, on the weight itself.
     """
     if method not in ("minmax", "mse"):
         raise UsageError(f"method {method!r}: minmax, mse are legal for weights")
     weight = weight.detach().float()
     rows = weight.reshape(1, -1) if axis is None else weight.movedim(axis, 0).reshape(weight.shape[axis], -1)
     each = [bits] * len(rows) if isinstance(bits, int) else list(bits)
-    if len(each) != len(rows):
-        raise UsageError(f"bits for {len(each)} output channels; the weight has {len(rows)}")
-    limit = torch.tensor([0.0 if b == 0 else float(primitives.weight_range(b)[1]) for b in each], device=weight.device)
-    peak = rows.abs().amax(1)
+    names = torch.arange(len(rows)) if groups is None else torch.as_tensor(groups)
+    if not len(each) == len(names) == len(rows):
+        raise UsageError(f"{len(each)} bits, {len(names)} groups; the weight has {len(rows)} output channels")
+    names = names.to(weight.device)
+    limits = torch.tensor([0.0 if b == 0 else float(primitives.weight_range(b)[1]) for b in each]).to(weight.device)
+    none = limits.new_zeros(int(names.max()) + 1)
+    limit, peak = (none.scatter_reduce(0, names, values, "amax") for values in (limits, rows.abs().amax(1)))
+    if not torch.equal(limit[names], limits):
+        raise UsageError("the channels of a group have the same bits")
     scale = primitives.symmetric(peak, limit)
     if power_of_two:
         scale = primitives.power_of_two(scale)
     if method == "mse":
-        shares = 0.5 ** torch.arange(6.0) if power_of_two else COARSE
-        scale = _best_share(rows, scale, limit, shares)
-        if not power_of_two:
-            scale = _best_share(rows, scale, limit, FINE)
+        for shares in [0.5 ** torch.arange(6.0)] if power_of_two else [COARSE, FINE]:
+            scale = _best_share(rows, scale, limit, names, shares)
     zero = torch.zeros((), device=weight.device)
     if axis is None:
-        scale, limit = scale[0], limit[0]
-    return Scale(scale, zero, -limit, limit, axis=0 if axis is None else axis)
+        return Scale(scale[0], zero, -limit[0], limit[0], axis=0)
+    return Scale(scale, zero, -limit, limit, None if groups is None else names, axis=axis)
 
 
 def search_by_loss(
@@ -126,8 +132,9 @@ def search_by_loss(
             best, least = candidate, value
     if power_of_two:
         return best, least
+    full = best
     for share in shares:
-        candidate = best.with_scale(best.scale * share)
+        candidate = full.with_scale(full.scale * share)
         value = loss(candidate)
         if value >= least:
             break
@@ -195,17 +202,18 @@ def _best(stats: SiteStats, candidates: list[tuple[Tensor, Tensor]], bits: int) 
     return scale.gather(1, index)[:, 0], zero.gather(1, index)[:, 0]
 
 
-def _best_share(rows: Tensor, scale: Tensor, limit: Tensor, shares: Tensor) -> Tensor:
-    """For each row the multiple of its scale with the least squared error; the scale itself where none is better."""
-    best, least = scale, _row_error(rows, scale, limit)
+def _best_share(rows: Tensor, scale: Tensor, limit: Tensor, names: Tensor, shares: Tensor) -> Tensor:
+    """For each group of rows the multiple of its scale with the least squared error; the scale itself where none is
+    better."""
+
+    def error(scale: Tensor) -> Tensor:
+        step, edge = scale[names, None], limit[names, None]
+        squared = (torch.round(rows / step).clamp(-edge, edge) * step - rows).double().square().sum(1)
+        return squared.new_zeros(len(scale)).index_add(0, names, squared)
+
+    best, least = scale, error(scale)
     for share in shares.tolist():
         candidate = primitives.positive(scale * share)
-        error = _row_error(rows, candidate, limit)
-        better = error < least
-        best, least = torch.where(better, candidate, best), torch.where(better, error, least)
+        value = error(candidate)
+        best, least = torch.where(value < least, candidate, best), torch.minimum(value, least)
     return best
-
-
-def _row_error(rows: Tensor, scale: Tensor, limit: Tensor) -> Tensor:
-    codes = torch.round(rows / scale[:, None]).clamp(-limit[:, None], limit[:, None])
-    return (codes * scale[:, None] - rows).double().square().sum(1)
