@@ -77,17 +77,25 @@ def quantize(scaled: Scaled, means: NDArray[np.float32] | float, levels: Levels,
 
 
 def choose_activity(
-    scaled: Scaled, model: IntegerModel, quality: int, kind: FrameKind, past: Levels | None = None
+    scaled: Scaled,
+    model: IntegerModel,
+    quality: int,
+    kind: FrameKind,
+    past: Levels | None = None,
+    error: Scaled | None = None,
 ) -> Levels:
     """The activity levels (2, h16, w16) with the least cost, levels included; `past` are those of the frame before.
-    In inter frames areas that are cheaper left alone get level 0."""
+    In inter frames areas that are cheaper left alone get level 0; what coding saves is judged by `error`, the
+    prediction error itself, where `scaled` is what the encoder's network made of it."""
     everywhere = np.ones((2, scaled.shape[1] // 2, scaled.shape[2] // 2), np.int32)
     symbols = quantize(scaled, 0.0, everywhere, kind)
     if kind == FrameKind.INTRA:
         costs = level_bits(without_dc(symbols), model.intra_levels, model)
     else:
         costs = level_bits(symbols, model.inter_levels, model)
-        costs[:, 0] = lagrangian(quality) * _gain(scaled, symbols, model.channel_steps(quality))
+        costs[:, 0] = lagrangian(quality) * _gain(
+            scaled if error is None else error, symbols, model.channel_steps(quality)
+        )
     costs[:, 1:] += AREA_BITS
     levels = costs.argmin(1).astype(np.int32)
     numbers = np.arange(costs.shape[1])[:, None, None]

@@ -106,11 +106,11 @@ def _choose(
     model = engine.model
     scaled = decisions.analyse(picture, prediction, model, quality)
     dc = np.rint(scaled[DC_CHANNELS]).astype(np.int32) if kind == FrameKind.INTRA else None
-    networks = engine.networks[kind]
+    networks, corrected = engine.networks[kind], scaled
     if networks is not None:
-        scaled = scaled + _encoder_correction(picture, prediction, dc, networks, model, quality)
-    levels = decisions.choose_activity(scaled, model, quality, kind, past_levels)
-    return Chosen(levels, lambda means: decisions.quantize(scaled, means, levels, kind), dc)
+        corrected = scaled + _encoder_correction(picture, prediction, dc, networks, model, quality)
+    levels = decisions.choose_activity(corrected, model, quality, kind, past_levels, scaled)
+    return Chosen(levels, lambda means: decisions.quantize(corrected, means, levels, kind), dc)
 
 
 def _encoder_correction(

@@ -122,16 +122,23 @@ def coded_channels(kind: FrameKind) -> Tensor:
 
 
 def choose_levels(
-    latents: Tensor, quality: Tensor, kind: FrameKind, model: IntegerModel, past: Sequence[Levels | None]
+    latents: Tensor,
+    error: Tensor,
+    quality: Tensor,
+    kind: FrameKind,
+    model: IntegerModel,
+    past: Sequence[Levels | None],
 ) -> tuple[tuple[Levels, ...], Tensor]:
-    """Activity levels, and the tables (B, 96, h8, w8) that the networks' corrections start from."""
+    """Activity levels for latents that stand for `error`, both (B, 96, h8, w8), and the tables (B, 96, h8, w8) that the
+    networks' corrections start from."""
     table = model.intra_levels if kind == FrameKind.INTRA else model.inter_levels
 
-    def one(scaled: NDArray[np.float32], q: int, before: Levels | None) -> tuple[Levels, Bytes]:
-        levels = decisions.choose_activity(scaled, model, q, kind, before)
+    def one(scaled: decisions.Scaled, plain: decisions.Scaled, q: int, before: Levels | None) -> tuple[Levels, Bytes]:
+        levels = decisions.choose_activity(scaled, model, q, kind, before, plain)
         return levels, table_indices(levels, table)
 
-    levels, index = zip(*each(one, list(latents.detach().float().numpy()), quality.tolist(), list(past)), strict=True)
+    scaled, plain = (list(values.detach().float().numpy()) for values in (latents, error))
+    levels, index = zip(*each(one, scaled, plain, quality.tolist(), list(past)), strict=True)
     return levels, torch.from_numpy(np.stack(index)).float()
 
 

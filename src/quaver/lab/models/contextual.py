@@ -57,16 +57,20 @@ class FrameCodec(nn.Module):
         self.decoder = ContextualDecoder(p.channels, p.decoder, p.activation)
         self.loop = LoopFilter(p.loop)
 
-    def analyse(self, frame: Planes, prediction: Planes, seen: Seen, steps: Tensor, correct: bool) -> Tensor:
-        """Latents (B, 96, h8, w8) in steps (B, 96, 1, 1); `correct`: with the contextual encoder's corrections."""
-        latents = (transform.forward(minus(sixteenths(frame), prediction)) / steps).float()
-        if correct:
-            correction = self.encoder(seen.picture, seen.prediction, seen.quality)
-            latents = latents + correction.float() * bridge.coded_channels(self.kind)
-        return latents
+    def analyse(
+        self, frame: Planes, prediction: Planes, seen: Seen, steps: Tensor, correct: bool
+    ) -> tuple[Tensor, Tensor]:
+        """The prediction error and the latents that stand for it, (B, 96, h8, w8) in steps (B, 96, 1, 1); they differ
+        with `correct`, by the contextual encoder's corrections."""
+        error = (transform.forward(minus(sixteenths(frame), prediction)) / steps).float()
+        if not correct:
+            return error, error
+        correction = self.encoder(seen.picture, seen.prediction, seen.quality)
+        return error, error + correction.float() * bridge.coded_channels(self.kind)
 
     def code(
         self,
+        error: Tensor,
         latents: Tensor,
         seen: Seen,
         memory: Tensor | None,
@@ -75,7 +79,7 @@ class FrameCodec(nn.Module):
         skeleton: Skeleton,
     ) -> Coded:
         """Levels, then entropy parameters from what both sides know, then symbols. `past`: the last levels."""
-        levels, base = bridge.choose_levels(latents, quality, self.kind, skeleton.model, past)
+        levels, base = bridge.choose_levels(latents, error, quality, self.kind, skeleton.model, past)
         known = [seen.prediction, bridge.level_planes(levels)] + ([memory] if memory is not None else [])
         features, index, mean = self.entropy(torch.cat([*known, seen.quality], 1))
         means = expand(64 * mean.float())
@@ -119,8 +123,8 @@ class IntraCodec(FrameCodec):
         steps = skeleton.channel_steps(quality)
         prediction = bridge.grey(frame)
         seen = bridge.see_intra(frame, quality, skeleton.model)
-        latents = self.analyse(frame, prediction, seen, steps, correct)
-        coded = self.code(latents, seen, None, (None,) * len(quality), quality, skeleton)
+        error, latents = self.analyse(frame, prediction, seen, steps, correct)
+        coded = self.code(error, latents, seen, None, (None,) * len(quality), quality, skeleton)
         active = torch.ones_like(coded.symbols[:, :1])
         residual = self.synthesise(coded.decoded(active), coded.features, active, steps)
         return self.restore(prediction, residual, active, quality, steps), coded
