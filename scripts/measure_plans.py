@@ -1,0 +1,150 @@
+"""What plans cost and lose: results/plans.tsv, from files and from the score against floating point.
+
+Each plan is quantized (with --qat also trained in integers), lowered, scored on training clips and measured on real
+files of the clips given; BD-rates are against --anchor's files. Finished plans are kept: run it again to go on.
+
+usage: measure_plans.py CHECKPOINT --train DIR --work DIR --out results/plans.tsv [--plan W4A8] [--qat RECIPE] CLIP...
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from quaver.codec.decoder import Decoder
+from quaver.codec.encoder import Encoder
+from quaver.evaluate import metrics
+from quaver.evaluate.bdrate import bd_rate
+from quaver.evaluate.points import write_table
+from quaver.evaluate.run import read_clip
+from quaver.lab.analyse.clips import choose_clips
+from quaver.lab.analyse.score import float_curves, score
+from quaver.lab.data.cache import ClipCache, build_cache
+from quaver.lab.lower.command import read_plan
+from quaver.lab.lower.model import calibrate, lower
+from quaver.lab.models.codec import Codec
+from quaver.lab.models.weights import read_codec
+from quaver.lab.quant.plan import QuantPlan
+from quaver.lab.train.loop import sequence_at, train
+from quaver.lab.train.recipes import Stage, load_recipe
+from quaver.runtime.model import IntegerModel, load_model, read_model, save_model
+
+QUALITIES = (6, 22, 38, 54)
+HEADER = (
+    "plan_hash", "name", "method", "model_hash", "avg_wbits", "bytes", "bops_per_pixel", "ms_meas", "zeta_meas",
+    "stderr", "bd_rate", "qat_steps", "seed", "date",
+)  # fmt: skip
+
+
+def quantized(arguments: argparse.Namespace, plan: QuantPlan, clips: ClipCache, folder: Path) -> Codec:
+    """The codec in integers: calibrated, or trained from there."""
+    skeleton = load_model("skeleton")
+    if arguments.qat is None:
+        codec = read_codec(arguments.checkpoint, skeleton)
+        stage = Stage("calibration", 6, 3, encoder=True)
+        calibrate(codec, [sequence_at(clips, 0, stage, step) for step in range(stage.steps)], stage, plan)
+        return codec
+    recipe = load_recipe(arguments.qat)
+    return train(recipe, clips, skeleton, folder, True, arguments.checkpoint, plan=plan)
+
+
+def curves(model: IntegerModel, paths: list[Path], frames: int, work: Path) -> tuple[dict[str, list], float]:
+    """(bpp, PSNR) points of every clip from real files, and milliseconds that decoding a frame takes (median)."""
+    result: dict[str, list] = {}
+    times = []
+    for path in paths:
+        pictures = read_clip(path, frames)
+        points = []
+        for quality in QUALITIES:
+            target = work / "clip.qvr"
+            with Encoder(target, pictures[0].format, quality, 32, model, False) as encoder:
+                for picture in pictures:
+                    encoder.encode(picture)
+            with Decoder(target, model) as decoder:
+                began = time.perf_counter()
+                decoded = list(decoder)
+                times.append(1000 * (time.perf_counter() - began) / len(decoded))
+            qualities = [metrics.compare(a, b) for a, b in zip(pictures, decoded, strict=True)]
+            area = pictures[0].format.width * pictures[0].format.height
+            bpp = 8 * target.stat().st_size / len(pictures) / area
+            points.append((bpp, metrics.mean_quality(qualities)[1]))
+        result[path.stem] = points
+    return result, statistics.median(times)
+
+
+def anchor_curves(arguments: argparse.Namespace) -> dict[str, list]:
+    """The anchor's points, measured once."""
+    model = load_model(arguments.anchor)
+    kept = arguments.work / f"anchor-{model.hash.hex()[:16]}-{arguments.frames}.json"
+    if not kept.exists():
+        kept.write_text(json.dumps(curves(model, arguments.clips, arguments.frames, arguments.work)[0]))
+    return {clip: [tuple(point) for point in points] for clip, points in json.loads(kept.read_text()).items()}
+
+
+def operations(plan: QuantPlan, codec: Codec) -> tuple[float, float]:
+    """(mean weight bits, BOPs per luma sample of the decoder's inter networks)."""
+    bits = weights = bops = 0.0
+    for name, layer in plan.layers.items():
+        conv = codec.get_submodule(name)
+        count = conv.weight.numel()
+        each = layer.weight_bits or 7
+        bits, weights = bits + each * count, weights + count
+        if name.startswith(("inter.entropy", "inter.decoder", "inter.loop")):
+            area = 4 if ".loop." in name else 64
+            bops += count * each * (layer.activation_bits or 8) / area
+    return bits / weights, bops
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("clips", type=Path, nargs="+")
+    parser.add_argument("--train", type=Path, required=True, help="training clips: to calibrate, train, score")
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--plan", default="W7A8")
+    parser.add_argument("--qat", default=None)
+    parser.add_argument("--anchor", default="small", help="a model; BD-rates are against its files")
+    parser.add_argument("--cache", type=Path, default=None)
+    parser.add_argument("--exclude", action="append", default=[])
+    parser.add_argument("--frames", type=int, default=33)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    found = build_cache(arguments.train, arguments.cache or arguments.work / "cache", arguments.exclude)
+    plan = read_plan(arguments.plan, arguments.checkpoint, "skeleton")
+    method = "ptq" if arguments.qat is None else "qat"
+    codec = quantized(arguments, plan, found, arguments.work / f"{plan.name}-{plan.hash}")
+    path = arguments.work / f"{plan.name}-{method}.qvm"
+    save_model(lower(codec, path.stem), path)
+    model = read_model(path)
+    chosen = choose_clips(found, 6, 8, 128)
+    baseline = float_curves(read_codec(arguments.checkpoint, load_model("skeleton")), chosen)
+    zeta = score(codec, chosen, baseline)
+    tested, ms = curves(model, arguments.clips, arguments.frames, arguments.work)
+    anchor = anchor_curves(arguments)
+    delta = statistics.mean(bd_rate(anchor[clip], tested[clip]).percent for clip in tested)
+    bits, bops = operations(plan, codec)
+    steps = 0 if arguments.qat is None else load_recipe(arguments.qat).steps
+    row = (
+        plan.hash, plan.name, method, model.hash.hex()[:16], f"{bits:.2f}", path.stat().st_size, f"{bops:.0f}",
+        f"{ms:.1f}", f"{zeta.zeta:.4f}", f"{zeta.stderr:.4f}", f"{delta:.2f}", steps, 1, datetime.date.today(),
+    )  # fmt: skip
+    old = []
+    if arguments.out.exists():
+        lines = [line.rstrip("\n").split("\t") for line in arguments.out.open() if not line.startswith("#")]
+        old = [line for line in lines[1:] if (line[0], line[2], line[3]) != (row[0], row[2], row[3])]
+    comment = "a row each: python scripts/" + " ".join([Path(sys.argv[0]).name, *map(str, sys.argv[1:])])
+    write_table(arguments.out, HEADER, [*old, row], comment)
+    print(*row, sep="\t")
+
+
+if __name__ == "__main__":
+    main()
