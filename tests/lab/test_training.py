@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -96,3 +98,39 @@ def test_recipes() -> None:
     assert recipe.rate_at(0) < recipe.rate_at(1000) and recipe.rate_at(recipe.steps) == 0
     with pytest.raises(UsageError, match="known: tiny"):
         load_recipe("tremendous")
+
+
+def test_a_checkpoint_that_is_damaged(clips: tuple[Path, ClipCache], finished: Path, tmp_path: Path) -> None:
+    (tmp_path / "last.pt").write_bytes((finished / "last.pt").read_bytes()[:5000])
+    with pytest.raises(ModelError, match=r"last\.pt: not a checkpoint"):
+        train(RECIPE, clips[1], load_model("skeleton"), tmp_path, resume=True)
+
+
+_ONE_STEP = """
+import resource, sys
+from pathlib import Path
+import torch
+from quaver.lab.models.codec import Codec, Preset
+from quaver.lab.models.weights import save_weights
+from quaver.runtime.model import load_model
+from quaver.lab.train.loop import _save
+from quaver.lab.train.recipes import load_recipe
+codec = Codec(Preset(16, 1, 1, 1, 1, 8), load_model("skeleton"))
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    if sys.argv[2] == "weights":
+        save_weights(codec, Path(sys.argv[1]) / "weights.safetensors")
+    else:
+        _save(Path(sys.argv[1]), load_recipe("nano"), codec, codec, torch.optim.AdamW(codec.parameters()), 1)
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.parametrize("what", ["weights", "checkpoint"])
+def test_a_full_disk(tmp_path: Path, what: str) -> None:
+    """Stood for by a limit on the size of files: one line, and nothing unfinished left."""
+    done = subprocess.run([sys.executable, "-c", _ONE_STEP, tmp_path, what], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("MediaError") and "cannot write" in done.stdout and done.stdout.count("\n") == 1
+    assert not list(tmp_path.iterdir())

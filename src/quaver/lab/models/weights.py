@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from quaver.errors import ModelError
+from quaver.errors import MediaError, ModelError
+from quaver.evaluate.output import replacing
 from quaver.lab.models.codec import Codec, Preset
 from quaver.lab.models.layers import Conv
 from quaver.lab.models.precision import shape_for
@@ -39,15 +40,18 @@ def weights_hash(codec: Codec) -> str:
 
 def save_weights(codec: Codec, path: Path) -> None:
     """Weights and scales as safetensors, with the preset and the plan of a quantized codec; no pickle."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     metadata = {"preset": json.dumps(codec.preset.__dict__, sort_keys=True), "skeleton": codec.skeleton.hash.hex()}
     if codec.plan is not None:
         metadata["plan"] = codec.plan.to_json()
-    part = path.with_name(path.name + ".part")
     state: dict[str, Tensor] = {key: value.contiguous() for key, value in codec.state_dict().items()}
-    save_file(state, part, metadata=metadata)
-    part.replace(path)
+    try:
+        with replacing(path) as part:
+            save_file(state, part, metadata=metadata)
+    except SafetensorError as error:
+        raise MediaError(f"{path}: cannot write: {error}") from error
 
 
 def read_codec(path: Path, skeleton: IntegerModel) -> Codec:

@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
-from quaver.errors import ModelError, UsageError
+from quaver.errors import MediaError, ModelError, UsageError
+from quaver.evaluate.output import replacing
 from quaver.lab.data.batches import make_batch
 from quaver.lab.data.cache import ClipCache
 from quaver.lab.data.prefetch import Prefetcher
@@ -163,19 +165,20 @@ def _validate(codec: Codec, sequence: Sequence, stage: Stage, bfloat16: bool) ->
 
 
 def _save(out: Path, recipe: Recipe, codec: Codec, average: Codec, optimizer: Any, step: int) -> None:
-    part = out / "last.pt.part"
-    torch.save(
-        {
-            "step": step,
-            "recipe": recipe.to_json(),
-            "plan": None if codec.plan is None else codec.plan.to_json(),
-            "codec": codec.state_dict(),
-            "average": average.state_dict(),
-            "optimizer": optimizer.state_dict(),
-        },
-        part,
-    )
-    part.replace(out / "last.pt")
+    checkpoint = {
+        "step": step,
+        "recipe": recipe.to_json(),
+        "plan": None if codec.plan is None else codec.plan.to_json(),
+        "codec": codec.state_dict(),
+        "average": average.state_dict(),
+        "optimizer": optimizer.state_dict(),
+    }
+    try:
+        with replacing(out / "last.pt") as part:
+            torch.save(checkpoint, part)
+    except RuntimeError as error:  # what torch makes of a full disk
+        reason = str(error).splitlines()[0]
+        raise MediaError(f"{out / 'last.pt'}: cannot write: {reason}; is the disk full?") from error
     save_weights(codec, out / "weights.safetensors")
     save_weights(average, out / "ema.safetensors")
 
@@ -184,7 +187,10 @@ def _saved(path: Path, recipe: Recipe) -> dict[str, Any] | None:
     """The last checkpoint, None where there is none yet."""
     if not path.exists():
         return None
-    saved: dict[str, Any] = torch.load(path, weights_only=True)
+    try:
+        saved: dict[str, Any] = torch.load(path, weights_only=True)
+    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
+        raise ModelError(f"{path}: not a checkpoint of `quaver train`, or damaged") from error
     if saved["recipe"] != recipe.to_json():
         raise ModelError(f"{path}: was made by another recipe; resume with that one, or choose another folder")
     return saved
