@@ -88,7 +88,7 @@ def test_no_video_to_encode(quaver: Quaver, tmp_path: Path, kind: str) -> None:
         (("--model", "nonsense"), ("nonsense", "known")),
         (("--model", "missing.qvm"), ("missing.qvm",)),
         (("--executor", "abacus"), ("abacus", "known")),
-        (("--threads", "0"), ("--threads",)),
+        (("--threads", "-1"), ("--threads",)),
         (("--motion", "flow"), ("flow", "search, network, seeded")),
         (("--motion", "network"), ("network", "skeleton", "'search'")),
     ],

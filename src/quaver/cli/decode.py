@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from quaver.cli.ahead import ahead
 from quaver.cli.frames import parse_range, progress, refuse_same_file
 from quaver.codec.decoder import Decoder
 from quaver.errors import UsageError
@@ -24,7 +25,7 @@ def decode(
     frames: Annotated[str | None, typer.Option(help="Only frames A:B; decoding begins at an intra frame.")] = None,
     model: Annotated[str | None, typer.Option(help="The stream's model, if it is not installed.")] = None,
     executor: Annotated[str | None, typer.Option(help="onnx, onnx-f32 or reference; by default what works.")] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads per network.")] = 1,
+    threads: Annotated[int, typer.Option(min=0, help="Threads; 0 takes as many as there are cores.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")] = False,
 ) -> None:
     """Decode a stream. Every frame's checksum is compared; a damaged frame is an error."""
@@ -36,7 +37,7 @@ def decode(
     with Decoder(source, load_model(model) if model else None, executor, threads) as decoder:
         total = len(range(decoder.frame_count)[chosen])
         with create_video(target, decoder.format) as sink, progress("decoding", total) as advance:
-            for frame in _selected(decoder, chosen):
+            for frame in ahead(_selected(decoder, chosen)):
                 sink.write(frame)
                 count += 1
                 advance(0)

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from quaver.bitstream.record import FrameKind
+from quaver.cli.ahead import ahead
 from quaver.cli.frames import parse_range, progress, refuse_same_file
 from quaver.codec.encoder import DEFAULT_GOP, DEFAULT_MODEL, DEFAULT_QUALITY, Encoder
 from quaver.evaluate.metrics import Quality, compare, mean_quality
@@ -31,7 +32,7 @@ def encode(
     motion: Annotated[str, typer.Option(help="How vectors are found: search, network or seeded.")] = "search",
     psnr: Annotated[bool, typer.Option("--psnr", help="Also measure PSNR.")] = False,
     executor: Annotated[str | None, typer.Option(help="onnx, onnx-f32 or reference; by default what works.")] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads per network.")] = 1,
+    threads: Annotated[int, typer.Option(min=0, help="Threads; 0 takes as many as there are cores.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")] = False,
 ) -> None:
     """Encode a video. Anything but 8-bit 4:2:0 is converted first."""
@@ -46,7 +47,7 @@ def encode(
             Encoder(target, format, quality, gop, model, scenecut, executor, threads, motion) as encoder,
             progress("encoding", video.frame_count, format.frame_rate) as advance,
         ):
-            for frame in video:
+            for frame in ahead(video):
                 record = encoder.encode(frame)
                 totals.frames += 1
                 totals.intra += record.kind == FrameKind.INTRA

@@ -23,7 +23,7 @@ def evaluate(
     frames: Annotated[int, typer.Option(min=1, help="Frames of each clip.")] = 96,
     gop: Annotated[int, typer.Option(min=1, help="Frames from one intra frame to the next.")] = 32,
     executor: Annotated[str | None, typer.Option(help="onnx, onnx-f32 or reference; by default what works.")] = None,
-    threads: Annotated[int, typer.Option(help="Threads per network.")] = 1,
+    threads: Annotated[int, typer.Option(help="Threads of networks.")] = 1,
 ) -> None:
     """Encode clips with Quaver and its peers, decode, measure. Finished points are kept: run it again to go on."""
     from rich.console import Console

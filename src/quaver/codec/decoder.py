@@ -42,6 +42,7 @@ class Decoder:
 
     ``source``: a path or a binary file. ``model``: by default the one the stream names. ``executor``: "onnx",
     "onnx-f32" or "reference"; by default the first that passes its self-test here.
+    ``threads``: strips of the networks side by side; 0 for as many as there are cores, at most four.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Decoder:
         source: str | PathLike[str] | BinaryIO,
         model: IntegerModel | None = None,
         executor: str | None = None,
-        threads: int = 1,
+        threads: int = 0,
     ) -> None:
         self._path = fspath(source) if isinstance(source, (str, PathLike)) else None
         self._file = _open(self._path) if self._path is not None else source

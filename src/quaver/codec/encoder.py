@@ -156,6 +156,7 @@ class Encoder:
 
     ``target``: a path, written beside and renamed on success, or a binary file. ``quality`` 0 to 63, larger is
     better. ``gop``: frames from one intra frame to the next. ``scene_cuts``: intra frames at cuts as well.
+    ``threads``: strips of the networks side by side; 0 for as many as there are cores, at most four.
     ``motion``: how vectors are found: "search", or by the model's "network", or "seeded", the search from there.
     """
 
@@ -168,7 +169,7 @@ class Encoder:
         model: IntegerModel | str = DEFAULT_MODEL,
         scene_cuts: bool = True,
         executor: str | None = None,
-        threads: int = 1,
+        threads: int = 0,
         motion: str = "search",
     ) -> None:
         if not 0 <= quality < QUALITIES:

@@ -5,7 +5,9 @@ A model without networks is the skeleton itself: no corrections.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +16,8 @@ from numpy.typing import NDArray
 from quaver.bitstream.record import FrameKind
 from quaver.runtime.executors import select
 from quaver.runtime.executors.protocol import Runner
+from quaver.runtime.executors.strips import StripRunner
+from quaver.runtime.graph import IntegerGraph
 from quaver.runtime.model import ENCODER_GRAPHS, IntegerModel
 
 Bytes = NDArray[np.uint8]  # (channels, h, w)
@@ -87,19 +91,29 @@ class Engine:
     executor: str
 
 
-def prepare(model: IntegerModel, executor: str | None = None, threads: int = 1, encoding: bool = False) -> Engine:
+def default_threads() -> int:
+    """As many as there are cores for this process, at most four: strips of small pictures grow too thin."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(4, cores)
+
+
+def prepare(model: IntegerModel, executor: str | None = None, threads: int = 0, encoding: bool = False) -> Engine:
     """Choose an executor (by self-test unless named) and prepare the networks; `encoding` also prepares those
-    that only the encoder runs. ModelError where the executor's integers are wrong on this machine."""
+    that only the encoder runs. With several `threads` (0: `default_threads`) networks run on as many strips side by
+    side. ModelError where the executor's integers are wrong on this machine."""
     if not model.graphs:
         if executor is not None:
             select.executor(executor)  # nothing will run, but a wrong name is still an error
         return Engine(model, {FrameKind.INTRA: None, FrameKind.INTER: None}, None, executor or "none")
-    chosen = select.choose(model.graphs, executor, threads)
-    runners = {
-        name: chosen.prepare(graph, threads)
-        for name, graph in model.graphs.items()
-        if encoding or name not in ENCODER_GRAPHS
-    }
+    chosen = select.choose(model.graphs, executor)
+    count = threads or default_threads()
+    pool = ThreadPoolExecutor(count) if count > 1 else None
+
+    def runner(graph: IntegerGraph) -> Runner:
+        whole = chosen.prepare(graph)
+        return StripRunner(whole, graph, count, pool) if pool is not None else whole
+
+    runners = {name: runner(graph) for name, graph in model.graphs.items() if encoding or name not in ENCODER_GRAPHS}
 
     def of(kind: str) -> FrameNetworks:
         return FrameNetworks(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -35,14 +37,16 @@ def test_every_tensor(seed: int, float32: bool, optimize: bool, threads: int) ->
 
 
 @pytest.mark.parametrize("name", ["onnx", "onnx-f32", "reference"])
-@pytest.mark.parametrize("rows", [1, 4, 7, 100])
-def test_strips(name: str, rows: int) -> None:
+@pytest.mark.parametrize("count", [1, 2, 5, 23, 100])
+@pytest.mark.parametrize("side_by_side", [False, True])
+def test_strips(name: str, count: int, side_by_side: bool) -> None:
     graph = separable(5)
     whole = select.executor(name).prepare(graph)
-    strips = StripRunner(whole, graph, rows)
     inputs = inputs_for(graph, 3, 23, 9)
-    for key, tensor in whole.run(inputs).items():
-        np.testing.assert_array_equal(strips.run(inputs)[key], tensor)
+    with ThreadPoolExecutor(2) as pool:
+        strips = StripRunner(whole, graph, count, pool if side_by_side else None)
+        for key, tensor in whole.run(inputs).items():
+            np.testing.assert_array_equal(strips.run(inputs)[key], tensor)
 
 
 def test_float_tensors_hold_exact_integers() -> None:

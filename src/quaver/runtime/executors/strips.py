@@ -1,4 +1,8 @@
-"""A graph on horizontal strips: the same integers, one strip after the other or side by side."""
+"""A graph on horizontal strips: the same integers, one strip after the other or side by side.
+
+Several threads inside one network were slower than one where another process had a core (spinning barriers); strips
+share nothing but their edges, which are computed twice.
+"""
 
 from __future__ import annotations
 
@@ -15,24 +19,25 @@ from quaver.runtime.graph import IntegerGraph
 
 @dataclass(frozen=True, slots=True)
 class StripRunner:
-    """Runs `runner` on strips of `rows` rows, each with as many more on either side as its outputs depend on; with a
-    pool, strips run side by side."""
+    """Runs `runner` on `count` strips of about equal height, each with as many more rows on either side as its outputs
+    depend on; with a pool, strips run side by side."""
 
     runner: Runner
     graph: IntegerGraph
-    rows: int
+    count: int
     pool: Pool | None = None
 
     def run(self, inputs: Mapping[str, NDArray[np.uint8]]) -> Tensors:
         height, halo = next(iter(inputs.values())).shape[1], self.graph.halo()
+        rows = max(1, -(-height // self.count))
 
         def strip(top: int) -> Tensors:
-            bottom = min(height, top + self.rows)
+            bottom = min(height, top + rows)
             first, last = max(0, top - halo), min(height, bottom + halo)
             results = self.runner.run({name: values[:, first:last] for name, values in inputs.items()})
             return {name: values[:, top - first : bottom - first] for name, values in results.items()}
 
-        tops = range(0, height, self.rows)
+        tops = range(0, height, rows)
         strips = list(self.pool.map(strip, tops) if self.pool else map(strip, tops))
         return {port.name: np.concatenate([s[port.name] for s in strips], axis=1) for port in self.graph.outputs}
 
