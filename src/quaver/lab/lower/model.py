@@ -8,6 +8,7 @@ import torch
 
 from quaver.errors import UsageError
 from quaver.lab.lower import emit
+from quaver.lab.lower.shrink import shrink
 from quaver.lab.models.codec import Codec
 from quaver.lab.models.layers import ACTIVATION_BITS, WEIGHT_BITS
 from quaver.lab.models.precision import InputSamples, fit, shape_for
@@ -35,8 +36,8 @@ def calibrate(codec: Codec, sequences: list[Sequence], stage: Stage, plan: Quant
 
 
 def lower(codec: Codec, name: str) -> IntegerModel:
-    """The integer model: the skeleton's tables and one graph per network. Every accumulator's bound is proven;
-    ModelError names a layer where it does not hold."""
+    """The integer model: the skeleton's tables and one graph per network, pruned channels left out. Every accumulator's
+    bound is proven; ModelError names a layer where it does not hold."""
     if codec.preset.activation != "relu":
         raise UsageError(f"activation {codec.preset.activation!r} has no integer form yet; 'relu' has")
     graphs: dict[str, IntegerGraph] = {}
@@ -50,5 +51,6 @@ def lower(codec: Codec, name: str) -> IntegerModel:
     graphs["motion.detail"] = emit.detail_graph("motion.detail", motion.detail)
     graphs["motion.encoder"] = emit.encoder_graph("motion.encoder", motion.encoder)
     graphs["motion.estimator"] = emit.estimator_graph("motion.estimator", motion.estimator)
+    graphs = {key: shrink(graph) for key, graph in graphs.items()}
     skeleton = codec.skeleton
     return IntegerModel(name, skeleton.steps, skeleton.intra_levels, skeleton.inter_levels, skeleton.tables, graphs)
