@@ -5,6 +5,7 @@ Their bytes are those of the elementary stream without user-data SEI (x264 and x
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,13 +20,14 @@ CRF = (18, 23, 28, 33, 38, 43)
 @dataclass(frozen=True, slots=True)
 class Peer:
     """An FFmpeg encoder and its options; ``{gop}`` stands for the distance of intra frames. ``rate``: the option that
-    sets the rate."""
+    sets the rate; ``crf``: its usual values, which span the same qualities for every peer."""
 
     name: str
     encoder: str
     options: tuple[tuple[str, str], ...]
     nal: str | None  # "h264" or "hevc": whose SEI is left out
     rate: str = "crf"
+    crf: tuple[float, ...] = CRF
 
     def settings(self, crf: float, gop: int) -> dict[str, str]:
         return {key: value.format(gop=gop) for key, value in self.options} | {self.rate: f"{crf:g}"}
@@ -62,6 +64,7 @@ PEERS = {
             "libsvtav1",
             (("preset", "8"), ("svtav1-params", "tune=1:pred-struct=1:keyint={gop}:scd=0:lp=1:enable-overlays=0")),
             None,
+            crf=(20, 30, 39, 47, 55, 63),
         ),
     )
 }
@@ -88,6 +91,8 @@ def available(peer: Peer) -> bool:
 def code(peer: Peer, frames: Sequence[Frame], crf: float, gop: int) -> Coded:
     """Encode and decode a clip."""
     import av
+
+    os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1: errors only
 
     format = frames[0].format
     rate = Fraction(round(format.frame_rate * 1000), 1000)

@@ -55,8 +55,8 @@ def jobs(codecs: Sequence[str], models: Sequence[str], qualities: Sequence[int],
                 raise UsageError(f"no codec named {name!r}; known: {known}")
             if not peers.available(peers.PEERS[name]):
                 raise UsageError(f"this build of FFmpeg has no {peers.PEERS[name].encoder}; leave {codec} out")
-            described = peers.PEERS[name].describe
-            result += [Job(name, described(crf, setting.gop), float(crf)) for crf in peers.CRF]
+            peer = peers.PEERS[name]
+            result += [Job(name, peer.describe(crf, setting.gop), float(crf)) for crf in peer.crf]
     return result
 
 
