@@ -54,8 +54,8 @@ def main() -> None:
         "",
         f"{model.hash.hex()}  ({date.today()})",
         "",
-        f"{arguments.model.stat().st_size:,} bytes, {weights:,} weights of at most 7 bits, activations of 8 bits."
-        " Streams made with it name this hash and need it.",
+        f"{arguments.model.stat().st_size:,} bytes, {weights:,} weights of at most 7 bits, activations of 8 bits.",
+        "Streams made with it name this hash and need it.",
         "",
         "## Training",
         "",
@@ -63,8 +63,8 @@ def main() -> None:
         "",
         "## Results",
         "",
-        "BD-rate in percent (6:1:1 PSNR, real files, 96 frames, GOP 32; protocol and points in `results/evaluate`),"
-        " on clips that were never trained on:",
+        "BD-rate in percent (6:1:1 PSNR, real files, 96 frames, GOP 32; protocol and points in `results/evaluate`),",
+        "on clips that were never trained on:",
         "",
         "| clip | anchor | BD-rate |",
         "|---|---|---|",
