@@ -45,7 +45,7 @@ def test_merge_takes_the_last_of_equal_rows() -> None:
 
 def test_scores_are_means_over_lambda_worst_first() -> None:
     table = SensitivityTable.of(
-        [row(zeta=0.1), row(zeta=0.3, **{"lambda": 0.1}), row("a.c", 0.5), row("a.d", 9.0, clip="one")]
+        [row(zeta=0.1), row(zeta=0.3, **{"lambda": 0.1}), row("a.c", 0.5), row("a.d", 9.0, clip="one"), row(frames=32)]
     )
     scores = table.scores()
     assert scores["call_site"].to_list() == ["a.c", "a.b"]

@@ -40,8 +40,8 @@ def test_plan_holds_every_part_mode_and_width(seen: Survey) -> None:
     modules, layers, sites, state = 3, 5, 10, 1
     parts = 3 * modules + state
     assert count["module", "add"] == 2 * parts + (2 * modules + state)  # the last are drift curves
-    assert count["module", "drop"] == 2 * 3 * modules and count["pair", "add"] == 2 * 3
-    assert count["layer", "add"] == count["layer", "drop"] == 2 * (layers + sites)
+    assert count["module", "drop"] == 3 * modules and count["pair", "add"] == 2 * 3
+    assert count["layer", "add"] == 2 * count["layer", "drop"] == 2 * (layers + sites)
     assert count["module", "impulse"] == 2 * modules + state
     assert len(set(jobs_of(plan))) == len(jobs_of(plan))
 
@@ -113,6 +113,7 @@ def test_keys_tell_jobs_apart() -> None:
         ({"bits": (1,)}, "bits"),
         ({"bits": (4, 4)}, "different"),
         ({"frames": 1}, "at least 2"),
+        ({"target": 5}, "target of 5 bits: one of 4, 6, 8 is legal"),
         ({"drift_frames": 2}, "at least 4"),
         ({"noise": 1}, "at least 2"),
     ],

@@ -20,6 +20,7 @@ KINDS: tuple[Kind, ...] = ("w", "a", "wa", "state")
 class AnalyseConfig:
     """level: the finest; coarser ones are measured too. kinds: "wa" and "state" exist for modules.
 
+    target: the bits of everything in drop-one; 0 for the fewest of `bits`.
     frames: of the clips in rankings. drift_frames: of the drift curves, 0 for none; impulse_frames: of impulse
     responses, 0 for none; both at the fewest bits and for modules. noise: perturbations that the floor is measured
     with. pairs: interactions of modules.
@@ -33,6 +34,7 @@ class AnalyseConfig:
     bits: tuple[int, ...] = (4, 6, 8)
     modes: tuple[str, ...] = MODES
     kinds: tuple[Kind, ...] = KINDS
+    target: int = 0
     frames: int = 8
     drift_frames: int = 32
     impulse_frames: int = 16
@@ -59,6 +61,8 @@ class AnalyseConfig:
         one_of("kind", self.kinds, KINDS)
         if not self.bits or not all(2 <= bits <= 16 for bits in self.bits) or len(set(self.bits)) < len(self.bits):
             raise UsageError(f"bits {list(self.bits)}: one or more different numbers, 2 to 16, are legal")
+        if self.target and self.target not in self.bits:
+            raise UsageError(f"target of {self.target} bits: one of {', '.join(map(str, self.bits))} is legal")
         if self.frames < 2:
             raise UsageError(f"{self.frames} frames: at least 2 are needed for a closed loop, 8 for a ranking")
         for name in ("drift_frames", "impulse_frames"):

@@ -60,7 +60,8 @@ def save_setup(setup: Setup, path: Path) -> None:
 
 @contextmanager
 def executor(processes: int, dask: str | None = None) -> Iterator[tuple[Executor, int]]:
-    """(executor, workers). `processes` 0: in this process. On the way out what has not begun is cancelled."""
+    """(executor, workers). `processes` 0: in this process. On the way out what has not begun is
+    cancelled; after an error what has begun is, too."""
     if dask is not None:
         with _cluster(dask) as client:
             yield client.get_executor(), max(1, len(client.scheduler_info()["workers"]))
@@ -71,9 +72,15 @@ def executor(processes: int, dask: str | None = None) -> Iterator[tuple[Executor
         yield SerialExecutor(), 1
         return
     context = multiprocessing.get_context("spawn")  # forking a process that has used torch's threads may hang
+    others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(processes, context, initializer=_settle)
     try:
         yield pool, processes
+    except BaseException:
+        # Nobody waits for what is being measured: it is measured again.
+        for worker in set(multiprocessing.active_children()) - others:
+            worker.terminate()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

@@ -17,6 +17,7 @@ KINDS = {"w": "weights", "a": "inputs", "wa": "both", "state": "state"}
 _TICKS = (-3, -2, -1, 0, 1, 2)  # powers of ten of per cent
 _SCALE = "YlOrRd"
 _SHOWN = 8  # curves that are visible at first
+_BAR = {"thickness": 14, "lenmode": "pixels", "len": 190, "yanchor": "top", "y": 1}
 FLAT, GRID = "#f2f2f0", "#dcdcd8"
 
 
@@ -44,14 +45,14 @@ def heatmap(table: SensitivityTable, level: str = "layer", mode: str = "add") ->
             colorscale=_SCALE,
             zmin=_TICKS[0],
             zmax=_TICKS[-1],
-            colorbar={"title": "ζ %", "tickvals": _TICKS, "ticktext": [f"{10**t:g}" for t in _TICKS], "thickness": 14},
+            colorbar=_BAR | {"title": "ζ %", "tickvals": _TICKS, "ticktext": [f"{10**t:g}" for t in _TICKS]},
             xgap=1,
             ygap=1,
         )
     )
     figure.update_yaxes(autorange="reversed", automargin=True, showgrid=False)
     figure.update_xaxes(side="top", showgrid=False)
-    return _styled(figure, 90 + max(18 if len(names) < 40 else 13, 9) * len(names))
+    return _styled(figure, max(240, 60 + (20 if len(names) < 40 else 14) * len(names)))
 
 
 def drift(table: SensitivityTable) -> go.Figure:
@@ -87,7 +88,7 @@ def pairs(table: SensitivityTable) -> go.Figure:
             colorscale="RdBu_r",
             zmin=-reach,
             zmax=reach,
-            colorbar={"title": "%", "thickness": 14},
+            colorbar=_BAR | {"title": "%"},
             hovertemplate="%{y} with %{x}<br>%{z:.3f} %<extra></extra>",
             xgap=1,
             ygap=1,

@@ -48,7 +48,7 @@ def report(table: SensitivityTable) -> str:
                 )
                 map_of = lambda level=level, mode=mode: figures.heatmap(table, level, mode)  # noqa: E731
                 section(f"{level.title()}s, {mode}-one", note, drawing(name, map_of))
-    section("Worst layers", "Means over clips and λ.", _worst(table))
+    section("Worst", "Means over clips and λ, above the noise floor.", _worst(table))
     section(
         "One call site", _SITE_NOTE, '<select id="site"></select>', '<div id="channels" class="figure"></div>', _PAIR
     )
@@ -66,7 +66,7 @@ def report(table: SensitivityTable) -> str:
         "figures": {name: json.loads(str(figure.to_json())) for name, figure in drawings.items()},
         "histograms": dict(table.histograms),
         "channels": _channels(table),
-        "sites": sorted({*table.layers(), *table.histograms}),
+        "sites": _sites(table),
     }
     return PAGE.format(
         style=STYLE,
@@ -119,7 +119,8 @@ def _floor(table: SensitivityTable) -> str:
 
 
 def _worst(table: SensitivityTable) -> str:
-    scores = table.scores("layer" if table.layers() else "module").filter(source="measured").head(_WORST)
+    scores = table.scores("layer" if table.layers() else "module")
+    scores = scores.filter((pl.col("source") == "measured") & ~pl.col("under_floor")).head(_WORST)
     rows = [
         (
             row["call_site"],
@@ -196,6 +197,14 @@ def _channels(table: SensitivityTable) -> dict[str, Any]:
     for name, kind, channel, zeta, source in rows.select("call_site", "kind", "channel", "zeta", "source").iter_rows():
         result.setdefault(name, {}).setdefault(kind, []).append([channel, 100 * zeta, source == "measured"])
     return result
+
+
+def _sites(table: SensitivityTable) -> list[str]:
+    """Call sites of layers: what has weights and inputs."""
+    histograms = table.histograms
+    return [
+        name for name in histograms if "a" in histograms[name] and "w" in histograms.get(name.partition("@")[0], {})
+    ]
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:

@@ -15,7 +15,7 @@ select { font: inherit; padding: 4px 8px; max-width: 100%; } pre { font-size: 12
 
 SCRIPT = """
 const data = JSON.parse(document.getElementById("data").textContent);
-const config = {responsive: true, displaylogo: false};
+const config = {responsive: true, displayModeBar: false};
 for (const [name, figure] of Object.entries(data.figures)) {
   Plotly.newPlot(name, figure.data, figure.layout, config);
   if (name.startsWith("layer-")) {
@@ -37,7 +37,8 @@ function layout(title, x, y) {
 
 function choose(site) {
   menu.value = site;
-  const found = data.channels[site] || {}, traces = [];
+  const layer = site.split("@")[0], traces = [];  // weights are the layer's, whatever the role
+  const found = {w: (data.channels[layer] || {}).w, a: (data.channels[site] || {}).a};
   const names = {w: "output channels of weights", a: "input channels"};
   for (const kind of ["w", "a"]) {
     const rows = found[kind];
@@ -58,7 +59,7 @@ function choose(site) {
     Plotly.purge(place);
     place.textContent = "Channels were not measured here (--level channel does).";
   }
-  histogram("weights", site, "w", "weights");
+  histogram("weights", layer, "w", "weights");
   histogram("inputs", site, "a", "inputs");
 }
 

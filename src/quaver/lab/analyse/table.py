@@ -94,9 +94,11 @@ class SensitivityTable:
         return self.rows.filter(pl.col("clip") == MEAN)
 
     def scores(self, level: str = "layer", mode: str = "add") -> pl.DataFrame:
-        """call_site, module, kind, bits, channel, zeta, stderr, ...: means over clips and lambda, worst first."""
+        """call_site, module, kind, bits, channel, zeta, stderr, ...: means over clips and lambda, worst first; of the
+        shortest clips, where some were measured over more frames for their drift."""
         groups = ["call_site", "module", "kind", "channel", "bits", "encoder_only", "source"]
         chosen = self.means.filter((pl.col("level") == level) & (pl.col("mode") == mode))
+        chosen = chosen.filter(pl.col("frames") == pl.col("frames").min().over(groups))
         return (
             chosen.group_by(groups)
             .agg(

@@ -1,7 +1,7 @@
 """The truth: every part quantized in the closed loop, by itself, with others, and alone left out.
 
     add     J(this part at b bits, all else float) - J(float)
-    drop    J(all weights and inputs at b bits) - J(the same, but this part float): what raising it gains
+    drop    J(all weights and inputs at the target's bits) - J(the same, but this part float): what raising it gains
     pair    J(two modules) - J(float), less what each of them costs alone
     noise   J(weights off by 1e-4) - J(float): what is not more than that is no sensitivity
 
@@ -87,14 +87,13 @@ def _add(config: AnalyseConfig, parts: list[Part], points: tuple[int, ...]) -> l
 
 
 def _drop(config: AnalyseConfig, survey: Survey, parts: list[Part], points: tuple[int, ...]) -> list[Trial]:
-    result = []
-    for bits in config.bits:
-        everything = all_settings(survey, bits)
-        whole = Job(everything, config.frames, points)
-        for part in parts:
-            if part.kind != "state":
-                job = Job(without(everything, part), config.frames, points)
-                result.append(Trial(part, bits, part.level, "drop", job, whole, -1))
+    bits = config.target or min(config.bits)
+    everything = all_settings(survey, bits)
+    whole, result = Job(everything, config.frames, points), []
+    for part in parts:
+        if part.kind != "state":
+            job = Job(without(everything, part), config.frames, points)
+            result.append(Trial(part, bits, part.level, "drop", job, whole, -1))
     return result
 
 
