@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -102,3 +103,27 @@ def test_a_wrong_executor_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert select.choose(graphs).name == "reference"
     with pytest.raises(Exception, match="computes wrong integers"):
         select.choose(graphs, "onnx")
+
+
+def test_a_pass_is_remembered_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs = {"g": separable(2)}
+    tested = []
+    real = select.self_test
+
+    def counted(*arguments):  # type: ignore[no-untyped-def]
+        tested.append(arguments[0].name)
+        return real(*arguments)
+
+    monkeypatch.setattr(select, "self_test", counted)
+    for _ in range(2):
+        assert select.choose(graphs).name == "onnx"
+    assert tested == ["onnx"]
+    select.choose(graphs, "onnx-f32")
+    select.choose({"g": separable(3)})
+    assert tested == ["onnx", "onnx-f32", "onnx"]
+
+
+def test_without_a_place_to_remember_it_is_tested_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert select.choose({"g": separable(2)}).name == "onnx"

@@ -1,7 +1,7 @@
 """Which executor to use: the first whose integers are right on this machine.
 
 ONNX Runtime has shipped wrong integer kernels for some CPUs (its issue 26324), so an executor is believed only
-after its outputs equal the reference's over the layers in use.
+after its outputs equal the reference's over the layers in use; that it did is remembered (`verdicts.py`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from quaver.errors import ModelError, UsageError
+from quaver.runtime.executors import verdicts
 from quaver.runtime.executors.onnx_runtime import OnnxExecutor
 from quaver.runtime.executors.protocol import Executor
 from quaver.runtime.executors.reference import ReferenceExecutor
@@ -37,8 +38,12 @@ def choose(graphs: Mapping[str, IntegerGraph], name: str | None = None, threads:
     candidates = [executor(name)] if name is not None else list(EXECUTORS.values())
     probes = list(_probes(graphs.values()))
     for candidate in candidates:
+        key = verdicts.key_of(candidate.name, probes)
+        if verdicts.passed(key):
+            return candidate
         failed = self_test(candidate, probes, threads)
         if failed is None:
+            verdicts.remember(key)
             return candidate
         if name is not None:
             raise ModelError(f"executor {name!r} computes wrong integers here (layer {failed!r}); try another one")
