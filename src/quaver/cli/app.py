@@ -10,7 +10,23 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from quaver.cli import analyse, decode, demo, encode, evaluate, info, lower, quantize, train, verify
+from quaver.cli import (
+    allocate,
+    analyse,
+    costs,
+    decode,
+    demo,
+    encode,
+    evaluate,
+    export,
+    info,
+    lower,
+    profile,
+    quantize,
+    score,
+    train,
+    verify,
+)
 from quaver.errors import QuaverError
 
 FAILED, CRASHED, INTERRUPTED = 2, 70, 130
@@ -35,8 +51,13 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     evaluate.evaluate,
     lower.lower,
     quantize.quantize,
+    score.score,
     train.train,
     analyse.analyse,
+    profile.profile,
+    costs.costs,
+    allocate.allocate,
+    export.export,
 )
 for command in COMMANDS:
     app.command()(command)

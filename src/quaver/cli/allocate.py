@@ -1,0 +1,76 @@
+"""`quaver allocate`: which layer computes with how many bits, under budgets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from quaver.errors import UsageError
+
+
+def allocate(
+    table: Annotated[Path, typer.Argument(help="What `quaver analyse` wrote: a table or its folder.")],
+    model: Annotated[Path, typer.Option(help="The weights that were analysed (.safetensors).")],
+    out: Annotated[Path, typer.Option(help="The plan to write (.json); with --front that and a picture (.png).")],
+    budget: Annotated[
+        list[str] | None,
+        typer.Option(help="bytes, bops, ms or avg_bits=VALUE, such as bytes=600k, or a share of W7A8; repeatable."),
+    ] = None,
+    profile: Annotated[str, typer.Option(help="A hardware profile: a name or a .json.")] = "onnx-cpu",
+    method: Annotated[str, typer.Option(help="ilp, greedy, random or uniform.")] = "ilp",
+    per: Annotated[str, typer.Option(help="layer, or module: one width per module, with pair terms.")] = "layer",
+    front: Annotated[str | None, typer.Option(help="Sweep this budget and draw all methods instead.")] = None,
+    points: Annotated[int, typer.Option(min=2, help="Budgets of a front.")] = 9,
+    size: Annotated[str, typer.Option(help="Of the pictures that costs are for.")] = "640x360",
+    side: Annotated[str, typer.Option(help="Whose time and operations count: decode or encode.")] = "decode",
+    measure: Annotated[Path | None, typer.Option(help="A folder of videos to measure the plan's loss on.")] = None,
+    clips: Annotated[int, typer.Option(min=1, help="How many clips for that.")] = 4,
+    frames: Annotated[int, typer.Option(min=2, help="Frames of each.")] = 8,
+    crop: Annotated[int, typer.Option(help="Side of the crops, a multiple of 16.")] = 128,
+    exclude: Annotated[list[str] | None, typer.Option(help="Files to leave out, a pattern; repeatable.")] = None,
+    skeleton: Annotated[str, typer.Option(help="The model it was trained over.")] = "skeleton",
+) -> None:
+    """Choose bits for every layer so that least is lost and the budgets hold."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from quaver.cli.workload import workload_of
+    from quaver.lab.allocate import command
+    from quaver.lab.allocate.front import sweep
+
+    console = Console(stderr=True)
+    workload = workload_of(size, side)
+    allocation = command.prepare(table, model, budget or [], profile, workload, skeleton, per)
+    if front is not None:
+        with console.status("solving") as status:
+            done = sweep(
+                command.with_axis(allocation, front).problem,
+                front,
+                points,
+                show=lambda number, of: status.update(f"solving, budget {number} of {of}"),
+            )
+        done.save(out)
+        picture = out.with_suffix(".png")
+        done.figure().savefig(picture, dpi=150)
+        print(f"{out}, {picture}")
+        return
+    if not budget:
+        raise UsageError("no budget is given; --budget bytes=60%, for example, or --front bytes")
+    with console.status("solving"):
+        plan = command.allocate(allocation, method, out.stem)
+    if measure is not None:
+        with console.status("measuring"):
+            plan = command.measured(allocation, plan, measure, clips, frames, crop, tuple(exclude or ()))
+    plan.save(out)
+    counted = Table("bits", "layers", title=f"{out}: {plan.hash}")
+    labels = [layer.label for layer in plan.layers.values()]
+    for label in sorted(set(labels)):
+        counted.add_row(label, str(labels.count(label)))
+    console.print(counted)
+    figures = Table("", "budget", "predicted", "measured")
+    for key in plan.predicted:
+        cells = (f"{found[key]:,.6g}" if key in found else "" for found in (plan.budget, plan.predicted, plan.measured))
+        figures.add_row(key, *cells)
+    console.print(figures)

@@ -1,0 +1,1 @@
+"""Which layer computes with how many bits, under budgets: sensitivities and costs in, a QuantPlan out."""

@@ -1,0 +1,209 @@
+"""The integer programme as columns and rows for HiGHS: one column per option and pair, rows for layers, budgets, ties
+and pairs. HiGHS's tolerances are absolute: budget rows count from each layer's cheapest option and are divided by
+their largest entry, the objective by its."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import Bounds, LinearConstraint, linprog, milp
+from scipy.sparse import csr_array, vstack
+
+from quaver.lab.allocate.problem import Option, Problem
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A choice, its objective value (scaled), and what the solver proved no choice to be below (not scaled)."""
+
+    choice: dict[str, int]
+    value: float
+    bound: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Relaxed:
+    """The linear relaxation: its value (scaled), how much each column costs beyond the best (its reduced cost,
+    scaled), and what a unit of each budget is worth."""
+
+    value: float
+    reduced: Vector
+    prices: dict[str, float]
+
+
+class Columns:
+    """kept: by call site the numbers of options that can be part of an answer. choices: columns of options; those of
+    pairs follow. scale: what the objective was divided by."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.kept = {name: _undominated(problem, name) for name in problem.options}
+        self._start: dict[str, int] = {}
+        self.choices = 0
+        for name, places in self.kept.items():
+            self._start[name] = self.choices
+            self.choices += len(places)
+        zeta = np.array([option.zeta for option in self._options()] + [pair.zeta for pair in problem.pairs])
+        self.scale = float(np.abs(zeta).max(initial=0.0)) or 1.0
+        self.objective: Vector = zeta / self.scale
+        self._least = {key: self._cheapest(key) for key in problem.budgets}
+        self._largest = {key: max(self._above(key), default=Fraction(0)) or Fraction(1) for key in problem.budgets}
+        self._budgets = csr_array(np.array([self.costs(key) for key in problem.budgets]).reshape(-1, len(zeta)))
+        self._rows, self._lower, self._upper = self._structure()
+
+    def costs(self, budget: str) -> Vector:
+        """One budget's costs by column, beyond the layer's cheapest option, 1 at most."""
+        own = [float(cost / self._largest[budget]) for cost in self._above(budget)]
+        return np.array(own + [0.0] * len(self.problem.pairs))
+
+    def minimise(
+        self,
+        objective: Vector,
+        slack: Mapping[str, Fraction],
+        gap: float,
+        time_limit: float,
+        allowed: NDArray[np.bool_] | None = None,
+    ) -> Found | None:
+        """The best choice of `allowed` columns, to a relative `gap`; None where none was found in time."""
+        use = np.flatnonzero(allowed) if allowed is not None else np.arange(len(objective))
+        limits = [LinearConstraint(self._budgets[:, use], -np.inf, self._room(slack))] if self.problem.budgets else []
+        with _quiet():
+            result = milp(
+                objective[use],
+                integrality=(use < self.choices).astype(int),
+                bounds=Bounds(0, 1),
+                constraints=[LinearConstraint(self._rows[:, use], self._lower, self._upper), *limits],
+                options={"time_limit": time_limit, "mip_rel_gap": gap},
+            )
+        if result.x is None:
+            return None
+        x = np.zeros(len(objective))
+        x[use] = result.x
+        bound = result.mip_dual_bound
+        return Found(self._choice(x), float(result.fun), -np.inf if bound is None else float(bound) * self.scale)
+
+    def relax(self, slack: Mapping[str, Fraction]) -> Relaxed | None:
+        """None where not even fractions of options keep the budgets."""
+        equal = self._lower == self._upper
+        above, below = np.isfinite(self._lower) & ~equal, np.isfinite(self._upper) & ~equal
+        rows = vstack([self._budgets, self._rows[below], -self._rows[above]], format="csr")
+        limits = np.concatenate([self._room(slack), self._upper[below], -self._lower[above]])
+        with _quiet():
+            result = linprog(
+                self.objective,
+                A_ub=rows if rows.shape[0] else None,
+                b_ub=limits if rows.shape[0] else None,
+                A_eq=self._rows[equal],
+                b_eq=self._lower[equal],
+                bounds=(0, 1),
+                method="highs",
+            )
+        if result.status != 0:
+            return None
+        prices = {
+            key: max(0.0, float(-marginal * self.scale / float(self._largest[key])))
+            for key, marginal in zip(self.problem.budgets, np.asarray(result.ineqlin.marginals), strict=False)
+        }
+        reduced = np.asarray(result.lower.marginals, np.float64).copy()
+        reduced[self.choices :] = 0.0  # pairs follow their options
+        return Relaxed(float(result.fun), reduced, prices)
+
+    def _options(self) -> Iterator[Option]:
+        return (self.problem.options[name][place] for name, places in self.kept.items() for place in places)
+
+    def _cheapest(self, budget: str) -> dict[str, Fraction]:
+        options = self.problem.options
+        return {name: min(options[name][place].costs[budget] for place in places) for name, places in self.kept.items()}
+
+    def _above(self, budget: str) -> list[Fraction]:
+        options, least = self.problem.options, self._least[budget]
+        return [
+            options[name][place].costs[budget] - least[name] for name, places in self.kept.items() for place in places
+        ]
+
+    def _room(self, slack: Mapping[str, Fraction]) -> Vector:
+        rooms = []
+        for key, limit in self.problem.budgets.items():
+            spent = self.problem.fixed.get(key, Fraction(0)) + sum(self._least[key].values(), Fraction(0))
+            rooms.append(float((limit - spent - slack[key]) / self._largest[key]))
+        return np.array(rooms)
+
+    def _choice(self, x: Vector) -> dict[str, int]:
+        return {
+            name: places[int(np.argmax(x[self._start[name] : self._start[name] + len(places)]))]
+            for name, places in self.kept.items()
+        }
+
+    def _structure(self) -> tuple[Any, Vector, Vector]:
+        """(rows, lower, upper): one option per layer, ties, and what makes a pair's column the product of its two."""
+        rows: list[tuple[dict[int, float], float, float]] = []
+        for name, places in self.kept.items():
+            rows.append(({self._start[name] + i: 1.0 for i in range(len(places))}, 1, 1))
+        for tie in self.problem.ties:
+            first = tie.call_sites[0]
+            for other in tie.call_sites[1:]:
+                for bits in {*self._bits(first, tie.kind), *self._bits(other, tie.kind)}:
+                    here = dict.fromkeys(self._with(first, tie.kind, bits), 1.0)
+                    rows.append((here | dict.fromkeys(self._with(other, tie.kind, bits), -1.0), 0, 0))
+        for number, pair in enumerate(self.problem.pairs):
+            y = {self.choices + number: -1.0}
+            one, two = (dict.fromkeys(self._with(*side), 1.0) for side in (pair.first, pair.second))
+            rows += [(one | y, 0, np.inf), (two | y, 0, np.inf), (one | two | y, -np.inf, 1)]
+        entries = [(i, j, value) for i, (row, _, _) in enumerate(rows) for j, value in row.items()]
+        at, columns, values = zip(*entries, strict=True) if entries else ((), (), ())
+        matrix = csr_array((values, (at, columns)), shape=(len(rows), len(self.objective)))
+        return matrix, np.array([float(row[1]) for row in rows]), np.array([float(row[2]) for row in rows])
+
+    def _bits(self, name: str, kind: str) -> list[int | None]:
+        return [self.problem.options[name][place].bits(kind) for place in self.kept[name]]
+
+    def _with(self, name: str, kind: str, bits: int | None) -> list[int]:
+        return [self._start[name] + i for i, own in enumerate(self._bits(name, kind)) if own == bits]
+
+
+def _undominated(problem: Problem, name: str) -> list[int]:
+    """Numbers of the options that no other beats in everything; the first of equals. Where ties or pairs look at a
+    layer's bits, options with other bits are no rivals."""
+    seen = {tie.kind for tie in problem.ties if name in tie.call_sites}
+    seen |= {kind for pair in problem.pairs for site, kind, _ in (pair.first, pair.second) if site == name}
+    options = problem.options[name]
+    figures = np.array([[option.zeta, *(float(option.costs[key]) for key in problem.budgets)] for option in options])
+    groups = [tuple(option.bits(kind) for kind in sorted(seen)) for option in options]
+    kept: list[int] = []
+    for place in np.lexsort(figures.T[::-1]).tolist():  # by zeta, then costs: rivals come first
+        rivals = [other for other in kept if groups[other] == groups[place]]
+        if not (figures[rivals] <= figures[place]).all(1).any():
+            kept.append(place)
+    return sorted(kept)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """HiGHS writes a debugging line to C's stdout now and then, between whatever the caller prints there."""
+    sys.stdout.flush()
+    try:
+        kept = os.dup(1)
+    except OSError:  # no stdout at all
+        yield
+        return
+    try:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+        yield
+    finally:
+        with suppress(OSError, AttributeError, TypeError):  # where C's library has another name the line may show
+            ctypes.CDLL(None).fflush(None)
+        os.dup2(kept, 1)
+        os.close(kept)

@@ -1,0 +1,122 @@
+"""Allocation from files: a sensitivity table and a checkpoint in, plans and fronts out."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from fractions import Fraction
+from pathlib import Path
+
+from quaver.errors import UsageError
+from quaver.lab.allocate.budgets import parse_budgets
+from quaver.lab.allocate.front import METHODS
+from quaver.lab.allocate.measured import measure_plan
+from quaver.lab.allocate.options import Choices, build_problem
+from quaver.lab.allocate.problem import Problem, Solution
+from quaver.lab.allocate.scores import table_scores
+from quaver.lab.analyse.clips import choose_clips
+from quaver.lab.analyse.manifest import model_hash
+from quaver.lab.analyse.quaver_adapter import QuaverAdapter
+from quaver.lab.analyse.table import SensitivityTable
+from quaver.lab.costs.codec import codec_layers, skeleton_bytes
+from quaver.lab.costs.profile import HardwareProfile, load_profile
+from quaver.lab.costs.table import totals
+from quaver.lab.costs.workload import Workload
+from quaver.lab.data.cache import build_cache
+from quaver.lab.models.codec import Codec
+from quaver.lab.models.weights import read_codec, weights_hash
+from quaver.lab.quant.plan import QuantPlan
+from quaver.runtime.model import load_model
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """A codec with its table, ready to be allocated under any budgets."""
+
+    codec: Codec
+    choices: Choices
+    profile: HardwareProfile
+    budgets: Mapping[str, Fraction]
+
+    @property
+    def problem(self) -> Problem:
+        return build_problem(self.choices, self.budgets)
+
+    def costs(self, plan: QuantPlan) -> dict[str, float]:
+        """Bytes, BOPs, mean weight bits, and milliseconds."""
+        layers = self.choices.layers
+        found = {key: float(value) for key, value in totals(layers, plan, self.choices.fixed_bytes).items()}
+        return found | {"ms": self.profile.predict(plan, layers)}
+
+    def plan(self, problem: Problem, solution: Solution, method: str, name: str = "") -> QuantPlan:
+        """Frozen: the choice, where it comes from and what it is predicted to cost and lose."""
+        layers = {site: problem.options[site][place].plan for site, place in solution.choice.items()}
+        budget = {key: float(limit) for key, limit in self.budgets.items()}
+        plan = QuantPlan(layers, name or method, weights_hash(self.codec), f"{method}, {date.today()}", budget)
+        figures = self.costs(plan) | {"zeta": solution.zeta}
+        if method == "ilp":
+            figures |= {"gap": solution.gap} | {f"price_{key}": value for key, value in solution.prices.items()}
+        return replace(plan, predicted=figures)
+
+
+def prepare(
+    table: Path,
+    checkpoint: Path,
+    budgets: Sequence[str],
+    profile: str = "onnx-cpu",
+    workload: Workload | None = None,
+    skeleton: str = "skeleton",
+    per: str = "layer",
+    channel_points: int = 8,
+) -> Allocation:
+    """Read everything. UsageError where the table is of other weights than the checkpoint."""
+    if per not in ("layer", "module"):
+        raise UsageError(f"--per {per}: layer and module are legal")
+    codec = read_codec(checkpoint, load_model(skeleton))
+    if codec.plan is not None:
+        raise UsageError(f"{checkpoint}: these weights are quantized already; allocate for those in floating point")
+    scores = table_scores(SensitivityTable.load(table))
+    own = model_hash(codec)
+    if scores.model_hash != own:
+        raise UsageError(f"{table} is of model {scores.model_hash[:16]}, {checkpoint} is {own[:16]}")
+    machine = load_profile(profile)
+    layers = codec_layers(codec, workload or Workload())
+    fixed = skeleton_bytes(codec.skeleton)
+    choices = Choices(layers, scores.filled(), machine, fixed, channel_points, per=per)
+    allocation = Allocation(codec, choices, machine, {})
+    full = {key: Fraction(value) for key, value in allocation.costs(QuantPlan({})).items()}
+    return replace(allocation, budgets=parse_budgets(budgets, full))
+
+
+def allocate(allocation: Allocation, method: str = "ilp", name: str = "") -> QuantPlan:
+    """A plan that the profile runs and that keeps the budgets."""
+    if method not in METHODS:
+        raise UsageError(f"--method {method}: {', '.join(METHODS)} are known")
+    problem = allocation.problem
+    plan = allocation.plan(problem, METHODS[method](problem), method, name)
+    allocation.profile.check(plan, allocation.choices.layers)
+    return plan
+
+
+def with_axis(allocation: Allocation, axis: str) -> Allocation:
+    """The allocation with `axis` among its budgets, so far without limit, for a front."""
+    return replace(allocation, budgets={**allocation.budgets, axis: allocation.budgets.get(axis, Fraction(10) ** 30)})
+
+
+def measured(
+    allocation: Allocation,
+    plan: QuantPlan,
+    videos: Path,
+    clips: int,
+    frames: int,
+    crop: int,
+    exclude: Sequence[str] = (),
+    cache: Path | None = None,
+) -> QuantPlan:
+    """The plan with what it really loses on crops of `videos`."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = choose_clips(build_cache(videos, cache or Path(folder), exclude), clips, frames, crop)
+        figures = measure_plan(QuaverAdapter(allocation.codec), found, plan, frames)
+    return replace(plan, measured=figures)

@@ -1,0 +1,137 @@
+"""What the programme chooses from: for every layer the widths that were scored and that the machine runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+from quaver.errors import UsageError
+from quaver.lab.allocate.channels import calibrated, pareto_points, spread
+from quaver.lab.allocate.problem import Option, Pair, Problem, Tie
+from quaver.lab.allocate.scores import Scores
+from quaver.lab.costs.layers import Layer
+from quaver.lab.costs.profile import HardwareProfile
+from quaver.lab.costs.table import FULL
+from quaver.lab.quant.plan import LayerPlan
+
+BUDGETS = ("bytes", "bops", "ms", "avg_bits")
+Candidates = Mapping[str, Sequence[tuple[LayerPlan, float]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What to choose from.
+
+    layers: of a workload. fixed_bytes: of the model file beside its layers. channel_points: ways to give a layer's
+    output channels bits of their own, where channels were scored; 0 for none. candidates: further plans of a layer with
+    their zeta, such as groups, splits or pruned channels. per: "layer", or "module": one width for all layers of a
+    module, so that pair terms, which are measured between modules, count.
+    """
+
+    layers: Sequence[Layer]
+    scores: Scores
+    profile: HardwareProfile | None = None
+    fixed_bytes: int = 0
+    channel_points: int = 8
+    candidates: Candidates = field(default_factory=dict)
+    ties: tuple[Tie, ...] = ()
+    per: str = "layer"
+
+
+def build_problem(choices: Choices, budgets: Mapping[str, Fraction]) -> Problem:
+    """UsageError where the table names layers that the model lacks, a budget has no meaning, or a layer cannot run."""
+    for key in budgets:
+        if key not in BUDGETS:
+            raise UsageError(f"budget {key!r}: {', '.join(BUDGETS)} are known")
+    if "ms" in budgets and choices.profile is None:
+        raise UsageError("a budget in milliseconds needs a hardware profile")
+    by_name = {layer.call_site: layer for layer in choices.layers if layer.planned}
+    scored = {site for site, _, _ in choices.scores.layers} | set(choices.candidates)
+    unknown = sorted(scored - set(by_name))
+    if unknown:
+        raise UsageError(f"the table scores {unknown[0]!r}, which the model does not have: it is of another model")
+    costs = _Costs(choices, sum(layer.weights for layer in by_name.values()), tuple(budgets))
+    options = {name: _layer_options(choices, costs, by_name[name]) for name in by_name if name in scored}
+    rest = [layer for layer in choices.layers if layer.call_site not in options]
+    fixed = {key: sum((costs.of(layer, FULL)[key] for layer in rest), Fraction(0)) for key in budgets}
+    if "bytes" in fixed:
+        fixed["bytes"] += choices.fixed_bytes
+    ties, pairs = choices.ties, tuple[Pair, ...]()
+    if choices.per == "module":
+        ties, pairs = _by_module(choices.scores, list(options))
+        options = {name: [option for option in own if not option.plan.channel_bits] for name, own in options.items()}
+    return Problem(options, budgets, fixed, ties, pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Costs:
+    choices: Choices
+    weights: int
+    keys: tuple[str, ...]
+
+    def of(self, layer: Layer, plan: LayerPlan) -> dict[str, Fraction]:
+        result = {}
+        for key in self.keys:
+            if key == "bytes":
+                result[key] = Fraction(layer.file_bytes(plan))
+            elif key == "bops":
+                result[key] = layer.bops(plan)
+            elif key == "avg_bits":
+                result[key] = layer.weight_bits(plan) / self.weights if layer.planned else Fraction(0)
+            else:
+                assert self.choices.profile is not None
+                result[key] = Fraction(self.choices.profile.milliseconds(layer, plan))
+        return result
+
+
+def _layer_options(choices: Choices, costs: _Costs, layer: Layer) -> list[Option]:
+    options, problem = [], ""
+    for plan, zeta in _plans(choices, layer):
+        refused = choices.profile.problem(layer, plan) if choices.profile is not None else None
+        if refused is None:
+            options.append(Option(plan, zeta, costs.of(layer, plan)))
+        else:
+            problem = refused
+    if not options:
+        name = choices.profile.name if choices.profile is not None else ""
+        raise UsageError(f"profile {name!r} runs none of the scored widths of {layer.call_site}: {problem}")
+    return options
+
+
+def _plans(choices: Choices, layer: Layer) -> Iterator[tuple[LayerPlan, float]]:
+    """Weights by layer and by channel, times activations, then candidates."""
+    scores, name = choices.scores, layer.call_site
+    weights: list[tuple[int | None, tuple[int, ...] | None, float]] = [
+        (bits, None, scores.layers[name, "w", bits]) for bits in scores.bits(name, "w") if bits
+    ]
+    known = scores.channels.get((name, "w"))
+    if known and choices.channel_points > 1:
+        own = {bits: scores.layers[name, "w", bits] for bits in scores.bits(name, "w")}
+        for point in spread(pareto_points(calibrated(known, own)), choices.channel_points):
+            if max(point.bits) > 0 and len(set(point.bits)) > 1:
+                weights.append((max(point.bits), point.bits, point.zeta))
+    activations: list[tuple[int | None, float]] = [
+        (bits, scores.layers[name, "a", bits]) for bits in scores.bits(name, "a")
+    ]
+    # What was not scored stays as wide as it can be.
+    for bits, channels, loss in weights or [(FULL.weight_bits, None, 0.0)]:
+        for width, more in activations or [(FULL.activation_bits, 0.0)]:
+            yield LayerPlan(bits, width, channels), loss + more
+    yield from choices.candidates.get(name, ())
+
+
+def _by_module(scores: Scores, names: Sequence[str]) -> tuple[tuple[Tie, ...], tuple[Pair, ...]]:
+    """All layers of a module tied, and pair terms between the first layers of modules."""
+    members: dict[str, list[str]] = {}
+    for name in names:
+        members.setdefault(".".join(name.split(".")[:2]), []).append(name)
+    ties = tuple(Tie(kind, tuple(own)) for own in members.values() if len(own) > 1 for kind in ("w", "a"))
+    pairs = []
+    for pair in scores.pairs:
+        sides = [
+            (members[module][0], kind, bits) for module, kind, bits in (pair.first, pair.second) if module in members
+        ]
+        if len(sides) == 2:
+            pairs.append(replace(pair, first=sides[0], second=sides[1]))
+    return ties, tuple(pairs)

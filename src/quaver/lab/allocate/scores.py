@@ -1,0 +1,95 @@
+"""Sensitivities as the allocator needs them: zeta of every call site, kind and width, and of channels and modules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from quaver.errors import UsageError
+from quaver.lab.allocate.problem import Pair
+
+if TYPE_CHECKING:
+    from quaver.lab.analyse.table import SensitivityTable
+
+Key = tuple[str, str, int]  # call site (or module), "w", "a" or "wa", bits
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """layers, modules: zeta where only this call site (only this module) has so many bits, and the rest is float.
+    channels: by (call site, kind), bits -> zeta of each channel. pairs: of modules, beyond the sum of their own."""
+
+    model_hash: str
+    layers: Mapping[Key, float]
+    channels: Mapping[tuple[str, str], Mapping[int, tuple[float, ...]]] = field(default_factory=dict)
+    modules: Mapping[Key, float] = field(default_factory=dict)
+    pairs: tuple[Pair, ...] = ()
+
+    def bits(self, call_site: str, kind: str) -> list[int]:
+        """Widths that were scored, ascending."""
+        return sorted(bits for site, own, bits in self.layers if (site, own) == (call_site, kind))
+
+    def filled(self) -> Scores:
+        """With the widths between those that were scored: zeta falls geometrically from one to the next, as the square
+        of a step does; evenly where one of the two is not positive and therefore noise."""
+        layers = dict(self.layers)
+        for site, kind in {(site, kind) for site, kind, _ in self.layers}:
+            for low, high in pairwise(self.bits(site, kind)):
+                ends = self.layers[site, kind, low], self.layers[site, kind, high]
+                layers |= {(site, kind, bits): zeta for bits, zeta in _between(low, high, *ends)}
+        return replace(self, layers=layers)
+
+
+def table_scores(table: SensitivityTable) -> Scores:
+    """Means over clips and lambda of what a table measured or predicted with one part quantized ("add"). UsageError
+    where it holds several models or no layers."""
+    hashes = table.rows["model_hash"].unique().to_list()
+    if len(hashes) != 1:
+        raise UsageError(f"the table holds {len(hashes)} models; one is legal")
+    found = {level: _scores(table, level) for level in ("layer", "module", "pair")}
+    if not found["layer"]:
+        raise UsageError('the table scores no layers with one part quantized; analyse at level "layer" first')
+    pairs = []
+    for (name, kind, bits), zeta in found["pair"].items():
+        first, _, second = name.partition(" + ")
+        pairs.append(Pair((first, kind, bits), (second, kind, bits), zeta))
+    return Scores(hashes[0], found["layer"], _channels(table), found["module"], tuple(pairs))
+
+
+def _scores(table: SensitivityTable, level: str) -> dict[Key, float]:
+    rows = table.scores(level=level, mode="add")
+    measured: dict[Key, tuple[bool, float]] = {}
+    for row in rows.iter_rows(named=True):
+        key = row["call_site"], row["kind"], row["bits"]
+        if row["kind"] not in ("w", "a", "wa") or row["channel"] is not None or row["zeta"] is None:
+            continue
+        # A measurement counts more than a prediction of the same.
+        new = row["source"] == "measured", float(row["zeta"])
+        if key not in measured or new[0] >= measured[key][0]:
+            measured[key] = new
+    return {key: zeta for key, (_, zeta) in measured.items()}
+
+
+def _channels(table: SensitivityTable) -> dict[tuple[str, str], dict[int, tuple[float, ...]]]:
+    rows = table.scores(level="channel", mode="add")
+    found: dict[tuple[str, str], dict[int, dict[int, float]]] = {}
+    for row in rows.iter_rows(named=True):
+        if row["channel"] is not None and row["zeta"] is not None:
+            by_bits = found.setdefault((row["call_site"], row["kind"]), {})
+            by_bits.setdefault(row["bits"], {})[row["channel"]] = float(row["zeta"])
+    result: dict[tuple[str, str], dict[int, tuple[float, ...]]] = {}
+    for key, widths in found.items():
+        count = 1 + max(max(channels) for channels in widths.values())
+        whole = {bits: values for bits, values in widths.items() if len(values) == count}
+        if whole:
+            result[key] = {bits: tuple(values[c] for c in range(count)) for bits, values in whole.items()}
+    return result
+
+
+def _between(low: int, high: int, start: float, end: float) -> Iterator[tuple[int, float]]:
+    for bits in range(low + 1, high):
+        share = (bits - low) / (high - low)
+        geometric = min(start, end) > 0
+        yield bits, start ** (1 - share) * end**share if geometric else start + share * (end - start)

@@ -1,0 +1,101 @@
+"""Costs from files, and profiles of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from quaver.errors import UsageError
+from quaver.lab.costs.codec import codec_layers, model_layers, model_plan, skeleton_bytes
+from quaver.lab.costs.layers import Layer
+from quaver.lab.costs.measure import Timing
+from quaver.lab.costs.memory import peak_bytes
+from quaver.lab.costs.profile import HardwareProfile, load_profile
+from quaver.lab.costs.survey import Show, survey
+from quaver.lab.costs.table import by_network, planned, table, totals
+from quaver.lab.costs.workload import Workload
+from quaver.lab.lower.model import lower
+from quaver.lab.models.codec import Codec
+from quaver.lab.models.presets import PRESETS
+from quaver.lab.models.weights import read_codec, weights_hash
+from quaver.lab.quant.plan import QuantPlan
+from quaver.runtime.model import IntegerModel, load_model
+
+
+@dataclass(frozen=True)
+class Report:
+    """plan: its name. totals, networks, layers: rows as `costs.table` makes them, with milliseconds."""
+
+    plan: str
+    totals: Mapping[str, float]
+    networks: list[dict[str, Any]]
+    layers: list[dict[str, Any]]
+
+
+def cost_report(model: str, plan: Path | None, profile: str, workload: Workload) -> Report:
+    """UsageError where the profile cannot run the plan, or a file is not what it should be."""
+    read = _read(model, workload)
+    layers = read.layers
+    chosen = QuantPlan.load(plan) if plan is not None else read.plan
+    _check_model(chosen, read, model)
+    machine = load_profile(profile)
+    machine.check(chosen, layers)
+    rows = table(layers, chosen)
+    for row, layer in zip(rows, layers, strict=True):
+        row["ms"] = machine.milliseconds(layer, planned(chosen, layer))
+    networks = by_network(rows)
+    for row in networks:
+        row["peak_bytes"] = read.peaks.get(row["network"], row["peak_bytes"])
+    figures = {key: float(value) for key, value in totals(layers, chosen, read.fixed_bytes).items()}
+    return Report(chosen.name, figures | {"ms": sum(row["ms"] for row in rows)}, networks, rows)
+
+
+def measure_machine(
+    models: Sequence[str], sizes: Sequence[Workload], name: str, timing: Timing, show: Show
+) -> HardwareProfile:
+    """A profile over the layers of presets (untrained: times do not depend on weights) and of model files."""
+    graphs: dict[str, IntegerModel] = {}
+    for each in models:
+        if each in PRESETS:
+            graphs[each] = lower(Codec(PRESETS[each](), load_model("skeleton")), each)
+        else:
+            graphs[each] = load_model(each)
+    return survey(graphs, sizes, name, timing, show)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A model's layers, the plan it has, bytes beside the layers, its weights' hash ("" for none), and the memory that
+    its networks hold at once, where that is known."""
+
+    layers: list[Layer]
+    plan: QuantPlan
+    fixed_bytes: int
+    weights: str = ""
+    peaks: Mapping[str, int] = field(default_factory=dict)
+
+
+def _read(model: str, workload: Workload) -> _Read:
+    full = QuantPlan({}, "W7A8")
+    if model.endswith(".safetensors") or model in PRESETS:
+        skeleton = load_model("skeleton")
+        codec = Codec(PRESETS[model](), skeleton) if model in PRESETS else read_codec(Path(model), skeleton)
+        known = "" if model in PRESETS or codec.plan is not None else weights_hash(codec)
+        return _Read(codec_layers(codec, workload), codec.plan or full, skeleton_bytes(skeleton), known)
+    integer = load_model(model)
+    peaks = {name: peak_bytes(graph, workload.map(name)) for name, graph in integer.graphs.items()}
+    return _Read(model_layers(integer, workload), model_plan(integer), skeleton_bytes(integer), "", peaks)
+
+
+def _check_model(plan: QuantPlan, read: _Read, model: str) -> None:
+    """UsageError where a plan is of another model."""
+    if plan.model_hash and read.weights and plan.model_hash != read.weights:
+        raise UsageError(f"plan {plan.name!r} is of weights {plan.model_hash[:16]}, {model} has {read.weights[:16]}")
+    known = {layer.call_site for layer in read.layers}
+    unknown = sorted(site for site in plan.layers if site not in known)
+    if unknown:
+        raise UsageError(
+            f"plan {plan.name!r} names {unknown[0]!r}, which {model} does not have: it is of another model"
+        )

@@ -1,0 +1,146 @@
+"""One row of a cost table: a layer of a network, or a step of the skeleton, on one frame.
+
+The formulas are written out in docs/laboratory/costs.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from quaver.lab.quant.plan import LayerPlan
+
+FLOAT_BITS = 32
+CONVOLUTIONS = ("pointwise", "dense", "depthwise", "grouped", "entry")
+
+# Of a convolution in a .qvm: its shape (4 numbers), a bias and a multiplier per output channel, one byte that says
+# how many bits the channel's weights have, and its description (names, ports, offsets), measured on model files.
+_SHAPE_BYTES, _CHANNEL_BYTES, _DESCRIPTION_BYTES = 16, 9, 700
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A call site.
+
+    op: "pointwise", "dense", "depthwise", "grouped" or "entry" (depthwise 1x1), whose bits a plan decides; or what has
+    fixed precision: "add", "gdn", "warp", "transform", "entropy". rows, columns: the map it is computed on.
+    operations: multiplications (of an "add", additions) per call. share: calls per frame of the workload. taps:
+    positions under the kernel, 9 of 3x3. bits: (weight, activation) of a fixed row. shared_input: its input is stored
+    for other layers too, so that fewer bits or other scales need an entry, which brings it to the layer's own grid.
+    """
+
+    call_site: str
+    op: str
+    operations: int
+    rows: int
+    columns: int
+    share: Fraction = Fraction(1)
+    inputs: int = 0
+    outputs: int = 0
+    taps: int = 1
+    groups: int = 1
+    bits: tuple[int, int] | None = None
+    shared_input: bool = False
+
+    @property
+    def network(self) -> str:
+        """The first two parts of the name, such as "inter.decoder"."""
+        return ".".join(self.call_site.split(".")[:2])
+
+    @property
+    def planned(self) -> bool:
+        """A plan decides its bits."""
+        return self.bits is None
+
+    @property
+    def positions(self) -> int:
+        return self.rows * self.columns
+
+    @property
+    def fan_in(self) -> int:
+        """Weights per output channel."""
+        return self.inputs // self.groups * self.taps if self.op in CONVOLUTIONS else 0
+
+    @property
+    def weights(self) -> int:
+        return self.outputs * self.fan_in
+
+    @property
+    def macs(self) -> Fraction:
+        """Multiplications per frame of the workload; additions are not counted."""
+        return self.share * (0 if self.op == "add" else self.operations)
+
+    def entry(self, plan: LayerPlan) -> Layer | None:
+        """The convolution that brings the input to the layer's own grid, where the plan asks for one."""
+        bits = plan.activation_bits
+        if not self.planned or not self.shared_input or bits is None or (bits == 8 and plan.groups is None):
+            return None
+        shape = self.inputs, self.inputs, 1, self.inputs
+        return convolution(f"{self.call_site}.entry", shape, (self.rows, self.columns), self.share)
+
+    def weight_bits(self, plan: LayerPlan) -> Fraction:
+        """Bits of all weights; a channel that is split adds its weights once more."""
+        if plan.channel_bits is not None:
+            total = sum(plan.channel_bits) * self.fan_in
+        else:
+            total = self.weights * _width(plan.weight_bits)
+        return Fraction(total) * self._widening(plan)
+
+    def bops(self, plan: LayerPlan) -> Fraction:
+        """Bit operations per frame of the workload: multiplications x weight bits x activation bits."""
+        if self.bits is not None:
+            return self.share * self.operations * self.bits[0] * self.bits[1]
+        own = self.share * self.positions * self.weight_bits(plan) * _width(plan.activation_bits)
+        entry = self.entry(plan)
+        return own + (entry.bops(LayerPlan(2, 8)) if entry else 0)
+
+    def file_bytes(self, plan: LayerPlan) -> int:
+        """Of the layer in the model file, bias, multipliers and description included."""
+        if not self.planned:
+            return 0
+        if plan.weight_bits is None:
+            return 4 * (self.weights + self.outputs)
+        packed = -(-self.weight_bits(plan) // 8)
+        entry = self.entry(plan)
+        own = packed + _CHANNEL_BYTES * self.outputs + _SHAPE_BYTES + _DESCRIPTION_BYTES
+        return int(own) + (entry.file_bytes(LayerPlan(2, 8)) if entry else 0)
+
+    def activation_bytes(self, plan: LayerPlan) -> tuple[int, int]:
+        """(read, written) per call, as the runtime stores them: whole bytes; the output as wide as the input."""
+        width = _stored(plan.activation_bits if self.planned else 8)
+        return self.inputs * self.positions * width, self.outputs * self.positions * width
+
+    def traffic(self, plan: LayerPlan) -> int:
+        """Bytes per call that a machine without caches moves: input, weights, output."""
+        weights = self.weights * _stored(plan.weight_bits) if self.planned else 0
+        return sum(self.activation_bytes(plan)) + weights
+
+    def _widening(self, plan: LayerPlan) -> Fraction:
+        return Fraction(self.inputs + len(plan.split), self.inputs) if plan.split else Fraction(1)
+
+
+def convolution(
+    call_site: str,
+    shape: tuple[int, int, int, int],
+    map: tuple[int, int],
+    share: Fraction = Fraction(1),
+    shared_input: bool = False,
+) -> Layer:
+    """A layer from (inputs, outputs, taps, groups) and the rows and columns of its map."""
+    inputs, outputs, taps, groups = shape
+    operations = outputs * (inputs // groups) * taps * map[0] * map[1]
+    if groups == 1:
+        op = "pointwise" if taps == 1 else "dense"
+    elif groups == inputs:
+        op = "entry" if taps == 1 else "depthwise"
+    else:
+        op = "grouped"
+    return Layer(call_site, op, operations, *map, share, inputs, outputs, taps, groups, shared_input=shared_input)
+
+
+def _width(bits: int | None) -> int:
+    return FLOAT_BITS if bits is None else bits
+
+
+def _stored(bits: int | None) -> int:
+    return 4 if bits is None else -(-bits // 8)

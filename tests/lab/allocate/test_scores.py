@@ -1,0 +1,62 @@
+"""Sensitivity tables as the allocator reads them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from quaver.errors import UsageError
+from quaver.lab.allocate.scores import Scores, table_scores
+from quaver.lab.analyse.table import SensitivityTable
+
+
+def row(site: str, kind: str, bits: int, zeta: float, **more: Any) -> dict[str, Any]:
+    plain = {
+        "model_hash": "m",
+        "module": "net",
+        "level": "layer",
+        "mode": "add",
+        "lambda": 0.1,
+        "clip": "mean",
+        "frames": 8,
+    }
+    return plain | {"call_site": site, "kind": kind, "bits": bits, "zeta": zeta, "source": "measured"} | more
+
+
+def test_means_of_what_was_measured() -> None:
+    rows = [
+        row("a", "w", 4, 1.0),
+        row("a", "w", 4, 3.0, **{"lambda": 0.2}),
+        row("a", "w", 4, 9.0, clip="one clip"),
+        row("a", "w", 4, 9.0, mode="drop"),
+        row("a", "w", 4, 9.0, source="predicted"),
+        row("a", "a", 8, 0.5),
+        row("b", "a", 8, 0.7, source="predicted"),
+        row("net", "wa", 4, 0.2, level="module"),
+        row("net + other", "wa", 4, 0.1, level="pair"),
+        row("a", "w", 4, 0.3, level="channel", channel=1),
+        row("a", "w", 4, 0.2, level="channel", channel=0, source="predicted"),
+        row("b", "w", 4, 0.2, level="channel", channel=1),  # without channel 0: not whole
+        row("state", "state", 8, 9.0, level="module"),
+    ]
+    found = table_scores(SensitivityTable.of(rows))
+    assert found.layers == {("a", "w", 4): 2.0, ("a", "a", 8): 0.5, ("b", "a", 8): 0.7}
+    assert found.channels == {("a", "w"): {4: (0.2, 0.3)}} and found.modules == {("net", "wa", 4): 0.2}
+    assert found.pairs[0].first == ("net", "wa", 4) and found.pairs[0].second == ("other", "wa", 4)
+    assert found.model_hash == "m" and found.bits("a", "w") == [4]
+
+
+def test_tables_that_do_not_serve() -> None:
+    with pytest.raises(UsageError, match="2 models"):
+        table_scores(SensitivityTable.of([row("a", "w", 4, 1.0), row("a", "w", 4, 1.0, model_hash="n")]))
+    with pytest.raises(UsageError, match="scores no layers"):
+        table_scores(SensitivityTable.of([row("a", "w", 4, 1.0, mode="drop")]))
+
+
+def test_widths_between_are_filled() -> None:
+    scores = Scores("", {("a", "w", 2): 0.16, ("a", "w", 4): 0.01, ("a", "a", 4): 0.2, ("a", "a", 6): -0.1})
+    filled = scores.filled()
+    assert filled.layers["a", "w", 3] == pytest.approx(0.04)
+    assert filled.layers["a", "a", 5] == pytest.approx(0.05)  # evenly, since one end is noise
+    assert filled.bits("a", "w") == [2, 3, 4] and scores.bits("a", "w") == [2, 4]
