@@ -115,6 +115,31 @@ def test_small_errors_are_predicted(bench: Bench) -> None:
     assert spearmanr(predicted, measured).statistic > 0.8
 
 
+class _Once(torch.autograd.Function):
+    """Without a second derivative, as some of torch's own functions are."""
+
+    @staticmethod
+    def forward(ctx, x):  # type: ignore[no-untyped-def]
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
+        if torch.is_grad_enabled():
+            raise RuntimeError("derivative is not implemented")
+        return gradient
+
+
+def test_a_surrogate_without_curvature_has_none() -> None:
+    class Rough(ToyAdapter):
+        def step(self, *arguments):  # type: ignore[no-untyped-def]
+            done = super().step(*arguments)
+            return done._replace(state=_Once.apply(done.state))
+
+    adapter, clips = Rough(), toy_clips()
+    bench = Bench(Setup(adapter, clips, survey(adapter, clips, 2, (8,)), 0))
+    assert set(curvature(bench, Curvature(0, (8,), 2, 1))) == {"seconds"}
+
+
 def test_a_codec_without_gradient_says_so() -> None:
     class Hard(ToyAdapter):
         @torch.no_grad()

@@ -67,6 +67,7 @@ def manifest(adapter: CodecAdapter, clips: ClipSet, config: Mapping[str, Any]) -
         "lambdas": list(adapter.lambdas),
         "model_hash": model_hash(adapter.module),
         "clips": {"names": list(clips.names), "hash": clips.hash, "shape": list(clips.y.shape)},
+        "group_of_pictures": "one intra frame, then inter frames to the clip's end",
         "environment": environment(),
     }
     return body | {"hash": digest(body)}

@@ -61,9 +61,9 @@ def audit(
             values = [_of_all(arrays.get(f"{site}|{kind}|{bits}"), score) for site in sites]
             yield row(name, values, float(arrays["seconds"][0 if name == "SQNR" else 1]))
         if kind == "w" and lmbda in curvature:
-            second = curvature[lmbda]
-            products = np.array([second[f"{site}|{bits}"] for site in sites])
-            traces = np.array([second[f"{site}|trace"][0] for site in sites])
+            second = curvature[lmbda]  # holds seconds alone where the surrogate is not smooth enough
+            products = np.array([second.get(f"{site}|{bits}", np.zeros(2)) for site in sites])
+            traces = np.array([second.get(f"{site}|trace", np.zeros(1))[0] for site in sites])
             yield row("Hutchinson", traces * products[:, 1], float(second["seconds"][0]))
             yield row("dw^T H dw", products[:, 0], float(second["seconds"][1]))
         halves = _halves(own.filter(pl.col("clip") != MEAN), sites)

@@ -105,7 +105,7 @@ def _head(table: SensitivityTable) -> str:
         "model": str(note.get("model_hash", ""))[:16],
         "λ": ", ".join(f"{value:.4g}" for value in sorted(table.rows["lambda"].unique())),
         "clips": " × ".join(map(str, clips.get("shape", []))) + " (clips, frames, height, width)",
-        "group of pictures": "one intra frame, then inter frames to the clip's end",
+        "group of pictures": note.get("group_of_pictures", ""),
         "noise floor": _floor(table),
         "manifest": str(note.get("hash", "")),
     }
