@@ -59,6 +59,13 @@ def test_the_table_has_every_level_and_mode(finished: tuple[Path, SensitivityTab
     assert model_hash(ToyAdapter().module) == table.rows["model_hash"][0]
 
 
+def test_channels_are_measured_at_the_fewest_bits_and_predicted_at_all(finished: tuple[Path, SensitivityTable]) -> None:
+    channels = finished[1].rows.filter(level="channel")
+    count = channels.filter(bits=3).height
+    assert channels.filter(bits=8, source="predicted").height == count
+    assert 12 <= channels.filter(bits=3, source="measured").height < count
+
+
 def test_fewer_bits_change_more(finished: tuple[Path, SensitivityTable]) -> None:
     scores = finished[1].scores("module")
     for kind in ("w", "a", "wa", "state"):

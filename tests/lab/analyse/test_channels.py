@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quaver.lab.analyse.channels import Channel, channel_rows, predict, sample
+from quaver.lab.analyse.channels import Channel, channel_rows, mixture, predict, sample
 
 
 def channels(count: int, seed: int = 0) -> list[Channel]:
@@ -42,13 +42,15 @@ def test_predictions_follow_a_mixture_of_scores() -> None:
     everything = channels(60)
     truth = {each: 0.5 * each.first + 2 * (2 * each.fisher) ** 0.5 for each in everything}
     measured = {each: truth[each] for each in everything[:20]}
-    assert predict(everything, measured) == pytest.approx([truth[each] for each in everything])
+    assert predict(everything, mixture(measured)) == pytest.approx([truth[each] for each in everything])
 
 
 def test_rows_say_what_was_measured() -> None:
     everything = channels(10)
     measured = {each: {"zeta": each.first, "source": "measured", "call_site": each.site} for each in everything[:4]}
-    rows = channel_rows(everything, measured, {"bits": 4}, ["m1"])
+    weights = mixture({each: each.first for each in everything})
+    rows = channel_rows(everything, weights, measured, {"bits": 4}, ["m1"])
+    assert [row["zeta"] for row in rows[4:]] == pytest.approx([each.first for each in everything[4:]])
     assert [row["source"] for row in rows] == ["measured"] * 4 + ["predicted"] * 6
     assert all({"first", "fisher", "zeta"} <= set(row) for row in rows)
     assert [row["encoder_only"] for row in rows[4:]] == [each.module == "m1" for each in everything[4:]]

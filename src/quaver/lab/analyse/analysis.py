@@ -15,7 +15,7 @@ from quaver.errors import UsageError
 from quaver.lab.analyse.adapter import CodecAdapter
 from quaver.lab.analyse.bench import Bench, Setup
 from quaver.lab.analyse.cache import Result, ResultCache
-from quaver.lab.analyse.channels import Channel, channel_rows, channels_of, sample, trial_of
+from quaver.lab.analyse.channels import Channel, channel_rows, channels_of, mixture, sample, trial_of
 from quaver.lab.analyse.clips import ClipSet
 from quaver.lab.analyse.closed_loop import Curves
 from quaver.lab.analyse.config import AnalyseConfig
@@ -160,7 +160,8 @@ class _Analysis:
     def _channels(
         self, reading: Reading, results: dict[Work, Result]
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Rows of channels, and how well their scores predict the measured ones."""
+        """Rows of channels, measured at the fewest bits and predicted at the others, and how well their scores predict
+        the measured ones."""
         config, bits = self.config, min(self.config.bits)
         work = Slopes(self.middle, config.bits, config.slope_frames)
         scores = results[work]
@@ -178,9 +179,12 @@ class _Analysis:
             for each, trial in plan.items()
         }
         lmbda = self.bench.adapter.lambdas[self.middle]
-        frames, model = config.frames, self.note["model_hash"]
-        common = {"model_hash": model, "bits": bits, "lambda": lmbda, "frames": frames}
-        rows = channel_rows(channels, measured, common, self.bench.adapter.encoder_only)
+        common = {"model_hash": self.note["model_hash"], "lambda": lmbda, "frames": config.frames}
+        weights, rows = mixture({each: row["zeta"] for each, row in measured.items()}), []
+        for width in config.bits:
+            own = channels_of(self.survey, scores, width, config.kinds)
+            known = measured if width == bits else {}
+            rows += channel_rows(own, weights, known, common | {"bits": width}, self.bench.adapter.encoder_only)
         return rows, list(self._audit_channels(measured, bits, lmbda, float(scores["seconds"][1])))
 
     def _audit_channels(

@@ -101,11 +101,15 @@ def trial_of(channel: Channel, config: AnalyseConfig, bits: int, point: int) -> 
     return Trial(part, bits, "channel", "add", Job(part.settings(bits), config.frames, (point,)))
 
 
-def predict(channels: list[Channel], measured: Mapping[Channel, float]) -> NDArray[np.float64]:
-    """zeta (n,) of all channels: scores in the mixture, with weights >= 0, that fits the measured ones best."""
-    known = list(measured)
-    target = np.array([measured[each] for each in known])
-    weights, _ = nnls(_features(known), target)
+def mixture(measured: Mapping[Channel, float]) -> NDArray[np.float64]:
+    """Weights (3,) >= 0 of the scores with which they fit the measured zetas best."""
+    target = np.array(list(measured.values()))
+    weights, _ = nnls(_features(measured), target)
+    return weights
+
+
+def predict(channels: list[Channel], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """zeta (n,) of channels from their scores at any bits."""
     return _features(channels) @ weights
 
 
@@ -116,12 +120,13 @@ def _features(channels: Iterable[Channel]) -> NDArray[np.float64]:
 
 def channel_rows(
     channels: list[Channel],
+    weights: NDArray[np.float64],
     measured: Mapping[Channel, dict[str, Any]],
     common: Mapping[str, Any],
     encoder: Iterable[str],
 ) -> list[dict[str, Any]]:
     """A row for every channel: measured ones as truth has them, the others predicted."""
-    predicted = predict(channels, {channel: row["zeta"] for channel, row in measured.items()})
+    predicted = predict(channels, weights)
     rows = []
     encoders = set(encoder)
     for each, zeta in zip(channels, predicted, strict=True):

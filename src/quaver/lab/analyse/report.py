@@ -192,7 +192,8 @@ def _proxies(table: SensitivityTable) -> str:
 
 def _channels(table: SensitivityTable) -> dict[str, Any]:
     """Per call site and kind: [channel, zeta in per cent, measured], worst first."""
-    rows = table.means.filter(level="channel").sort("zeta", descending=True)
+    rows = table.means.filter(level="channel")
+    rows = rows.filter(bits=rows["bits"].min()).sort("zeta", descending=True)
     result: dict[str, Any] = {}
     for name, kind, channel, zeta, source in rows.select("call_site", "kind", "channel", "zeta", "source").iter_rows():
         result.setdefault(name, {}).setdefault(kind, []).append([channel, 100 * zeta, source == "measured"])
