@@ -90,7 +90,7 @@ def test_no_video_to_encode(quaver: Quaver, tmp_path: Path, kind: str) -> None:
         (("--executor", "abacus"), ("abacus", "known")),
         (("--threads", "-1"), ("--threads",)),
         (("--motion", "flow"), ("flow", "search, network, seeded")),
-        (("--motion", "network"), ("network", "skeleton", "'search'")),
+        (("--motion", "network", "--model", "skeleton"), ("network", "skeleton", "'search'")),
     ],
 )
 def test_options_out_of_range(quaver: Quaver, tmp_path: Path, options: tuple[object, ...], words: tuple[str]) -> None:

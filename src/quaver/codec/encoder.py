@@ -28,7 +28,7 @@ from quaver.runtime.model import PROFILE, QUALITIES, IntegerModel, load_model
 from quaver.runtime.picture import Picture, crop, pad
 from quaver.runtime.transform import Planes
 
-DEFAULT_MODEL, DEFAULT_QUALITY, DEFAULT_GOP = "skeleton", 32, 32
+DEFAULT_MODEL, DEFAULT_QUALITY, DEFAULT_GOP = "small", 32, 32
 
 # Share of blocks predicted worse than by their mean, above which a frame is coded alone. Training clips: 0.17 at
 # most without a cut, 0.25 at least at one, at any quality.
