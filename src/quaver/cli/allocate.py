@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -25,8 +26,11 @@ def allocate(
     points: Annotated[int, typer.Option(min=2, help="Budgets of a front.")] = 9,
     size: Annotated[str, typer.Option(help="Of the pictures that costs are for.")] = "640x360",
     side: Annotated[str, typer.Option(help="Whose time and operations count: decode or encode.")] = "decode",
-    measure: Annotated[Path | None, typer.Option(help="A folder of videos to measure the plan's loss on.")] = None,
-    clips: Annotated[int, typer.Option(min=1, help="How many clips for that.")] = 4,
+    groups: Annotated[
+        str | None, typer.Option(help="Also groups of input channels, such as 2,4; needs --data.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Videos to measure the plan's loss on.")] = None,
+    clips: Annotated[int, typer.Option(min=1, help="How many clips of them.")] = 4,
     frames: Annotated[int, typer.Option(min=2, help="Frames of each.")] = 8,
     crop: Annotated[int, typer.Option(help="Side of the crops, a multiple of 16.")] = 128,
     exclude: Annotated[list[str] | None, typer.Option(help="Files to leave out, a pattern; repeatable.")] = None,
@@ -40,29 +44,36 @@ def allocate(
     from quaver.lab.allocate import command
     from quaver.lab.allocate.front import sweep
 
+    if groups is not None and data is None:
+        raise UsageError("--groups needs --data: channels are grouped by what they hold")
+    if not budget and front is None:
+        raise UsageError("no budget is given; --budget bytes=60%, for example, or --front bytes")
     console = Console(stderr=True)
-    workload = workload_of(size, side)
-    allocation = command.prepare(table, model, budget or [], profile, workload, skeleton, per)
-    if front is not None:
-        with console.status("solving") as status:
+    allocation = command.prepare(table, model, budget or [], profile, workload_of(size, side), skeleton, per)
+    with ExitStack() as stack:
+        status = stack.enter_context(console.status("looking"))
+        seen = None
+        if data is not None and (groups is not None or front is None):
+            seen = stack.enter_context(command.clips_of(data, clips, frames, crop, tuple(exclude or ())))
+        if groups is not None and seen is not None:
+            allocation = command.with_groups(allocation, seen, _counts(groups))
+        if front is not None:
             done = sweep(
                 command.with_axis(allocation, front).problem,
                 front,
                 points,
                 show=lambda number, of: status.update(f"solving, budget {number} of {of}"),
             )
-        done.save(out)
-        picture = out.with_suffix(".png")
-        done.figure().savefig(picture, dpi=150)
-        print(f"{out}, {picture}")
-        return
-    if not budget:
-        raise UsageError("no budget is given; --budget bytes=60%, for example, or --front bytes")
-    with console.status("solving"):
+            done.save(out)
+            picture = out.with_suffix(".png")
+            done.figure().savefig(picture, dpi=150)
+            print(f"{out}, {picture}")
+            return
+        status.update("solving")
         plan = command.allocate(allocation, method, out.stem)
-    if measure is not None:
-        with console.status("measuring"):
-            plan = command.measured(allocation, plan, measure, clips, frames, crop, tuple(exclude or ()))
+        if seen is not None:
+            status.update("measuring")
+            plan = command.measured(allocation, plan, seen)
     plan.save(out)
     counted = Table("bits", "layers", title=f"{out}: {plan.hash}")
     labels = [layer.label for layer in plan.layers.values()]
@@ -74,3 +85,13 @@ def allocate(
         cells = (f"{found[key]:,.6g}" if key in found else "" for found in (plan.budget, plan.predicted, plan.measured))
         figures.add_row(key, *cells)
     console.print(figures)
+
+
+def _counts(text: str) -> list[int]:
+    try:
+        counts = [int(part) for part in text.split(",")]
+    except ValueError:
+        counts = []
+    if not counts or min(counts) < 2:
+        raise UsageError(f"--groups {text}: legal are numbers from 2 on, with commas")
+    return counts

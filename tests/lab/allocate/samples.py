@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from quaver.lab.analyse.manifest import model_hash
 from quaver.lab.analyse.table import SensitivityTable
 from quaver.lab.costs.codec import codec_layers
 from quaver.lab.costs.workload import Workload
 from quaver.lab.models.codec import Codec, Preset
+from quaver.lab.models.weights import weights_hash
 
 PRESET = Preset(8, 1, 1, 1, 1, 4, motion=8, motion_blocks=1, estimator=1)
 
@@ -25,7 +25,7 @@ def table_of(codec: Codec, seed: int = 0) -> SensitivityTable:
             for bits in (4, 6, 8):
                 rows.append(
                     {
-                        "model_hash": model_hash(codec),
+                        "model_hash": weights_hash(codec),
                         "call_site": layer.call_site,
                         "module": layer.network,
                         "kind": kind,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from fractions import Fraction
@@ -12,12 +13,12 @@ from pathlib import Path
 from quaver.errors import UsageError
 from quaver.lab.allocate.budgets import parse_budgets
 from quaver.lab.allocate.front import METHODS
-from quaver.lab.allocate.measured import measure_plan
+from quaver.lab.allocate.grouped import grouped_inputs
+from quaver.lab.allocate.measured import measure_plan, observed
 from quaver.lab.allocate.options import Choices, build_problem
 from quaver.lab.allocate.problem import Problem, Solution
 from quaver.lab.allocate.scores import table_scores
-from quaver.lab.analyse.clips import choose_clips
-from quaver.lab.analyse.manifest import model_hash
+from quaver.lab.analyse.clips import ClipSet, choose_clips
 from quaver.lab.analyse.quaver_adapter import QuaverAdapter
 from quaver.lab.analyse.table import SensitivityTable
 from quaver.lab.costs.codec import codec_layers, skeleton_bytes
@@ -78,7 +79,7 @@ def prepare(
     if codec.plan is not None:
         raise UsageError(f"{checkpoint}: these weights are quantized already; allocate for those in floating point")
     scores = table_scores(SensitivityTable.load(table))
-    own = model_hash(codec)
+    own = weights_hash(codec)
     if scores.model_hash != own:
         raise UsageError(f"{table} is of model {scores.model_hash[:16]}, {checkpoint} is {own[:16]}")
     machine = load_profile(profile)
@@ -105,18 +106,21 @@ def with_axis(allocation: Allocation, axis: str) -> Allocation:
     return replace(allocation, budgets={**allocation.budgets, axis: allocation.budgets.get(axis, Fraction(10) ** 30)})
 
 
-def measured(
-    allocation: Allocation,
-    plan: QuantPlan,
-    videos: Path,
-    clips: int,
-    frames: int,
-    crop: int,
-    exclude: Sequence[str] = (),
-    cache: Path | None = None,
-) -> QuantPlan:
-    """The plan with what it really loses on crops of `videos`."""
+@contextmanager
+def clips_of(videos: Path, count: int, frames: int, crop: int, exclude: Sequence[str] = ()) -> Iterator[ClipSet]:
+    """`count` crops of crop x crop, of as many frames."""
     with tempfile.TemporaryDirectory() as folder:
-        found = choose_clips(build_cache(videos, cache or Path(folder), exclude), clips, frames, crop)
-        figures = measure_plan(QuaverAdapter(allocation.codec), found, plan, frames)
-    return replace(plan, measured=figures)
+        yield choose_clips(build_cache(videos, Path(folder), exclude), count, frames, crop)
+
+
+def with_groups(allocation: Allocation, clips: ClipSet, counts: Sequence[int]) -> Allocation:
+    """Groups of input channels among the options, as `clips` show the channels."""
+    choices, adapter = allocation.choices, QuaverAdapter(allocation.codec)
+    known = {layer.call_site for layer in choices.layers if layer.planned}
+    stats = observed(adapter, clips, [site for site, kind, _ in choices.scores.layers if kind == "a" and site in known])
+    return replace(allocation, choices=replace(choices, candidates=grouped_inputs(stats, choices.scores, counts)))
+
+
+def measured(allocation: Allocation, plan: QuantPlan, clips: ClipSet) -> QuantPlan:
+    """The plan with what it really loses on clips."""
+    return replace(plan, measured=measure_plan(QuaverAdapter(allocation.codec), clips, plan, clips.frames))

@@ -24,9 +24,10 @@ class Choices:
     """What to choose from.
 
     layers: of a workload. fixed_bytes: of the model file beside its layers. channel_points: ways to give a layer's
-    output channels bits of their own, where channels were scored; 0 for none. candidates: further plans of a layer with
-    their zeta, such as groups, splits or pruned channels. per: "layer", or "module": one width for all layers of a
-    module, so that pair terms, which are measured between modules, count.
+    output channels bits of their own, where channels were scored; 0 for none. candidates: further plans of a layer
+    with their zeta, such as groups, splits or pruned channels; one that leaves weights (inputs) in floating point is
+    combined with every choice of weights (inputs). per: "layer", or "module": one width for all layers of a module,
+    so that pair terms, which are measured between modules, count.
     """
 
     layers: Sequence[Layer]
@@ -100,25 +101,27 @@ def _layer_options(choices: Choices, costs: _Costs, layer: Layer) -> list[Option
 
 
 def _plans(choices: Choices, layer: Layer) -> Iterator[tuple[LayerPlan, float]]:
-    """Weights by layer and by channel, times activations, then candidates."""
+    """Choices of weights times choices of inputs, then whole candidates."""
     scores, name = choices.scores, layer.call_site
-    weights: list[tuple[int | None, tuple[int, ...] | None, float]] = [
-        (bits, None, scores.layers[name, "w", bits]) for bits in scores.bits(name, "w") if bits
-    ]
+    weights = [(LayerPlan(bits), scores.layers[name, "w", bits]) for bits in scores.bits(name, "w")]
+    inputs = [(LayerPlan(None, bits), scores.layers[name, "a", bits]) for bits in scores.bits(name, "a")]
     known = scores.channels.get((name, "w"))
     if known and choices.channel_points > 1:
         own = {bits: scores.layers[name, "w", bits] for bits in scores.bits(name, "w")}
         for point in spread(pareto_points(calibrated(known, own)), choices.channel_points):
             if max(point.bits) > 0 and len(set(point.bits)) > 1:
-                weights.append((max(point.bits), point.bits, point.zeta))
-    activations: list[tuple[int | None, float]] = [
-        (bits, scores.layers[name, "a", bits]) for bits in scores.bits(name, "a")
-    ]
+                weights.append((LayerPlan(max(point.bits), channel_bits=point.bits), point.zeta))
+    for plan, zeta in choices.candidates.get(name, ()):
+        if plan.weight_bits is None:
+            inputs.append((plan, zeta))
+        elif plan.activation_bits is None:
+            weights.append((plan, zeta))
+        else:
+            yield plan, zeta
     # What was not scored stays as wide as it can be.
-    for bits, channels, loss in weights or [(FULL.weight_bits, None, 0.0)]:
-        for width, more in activations or [(FULL.activation_bits, 0.0)]:
-            yield LayerPlan(bits, width, channels), loss + more
-    yield from choices.candidates.get(name, ())
+    for w, loss in weights or [(LayerPlan(FULL.weight_bits), 0.0)]:
+        for a, more in inputs or [(LayerPlan(None, FULL.activation_bits), 0.0)]:
+            yield replace(w, activation_bits=a.activation_bits, groups=a.groups, split=a.split), loss + more
 
 
 def _by_module(scores: Scores, names: Sequence[str]) -> tuple[tuple[Tie, ...], tuple[Pair, ...]]:
