@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from quaver.lab.costs.layers import Layer
 from quaver.lab.costs.profile import Entry
 from quaver.runtime.executors.onnx_graphs import OPSET, build
+from quaver.runtime.executors.onnx_runtime import library
 from quaver.runtime.graph import Add, Conv, IntegerGraph, Node, Port
 
 FORMATS = ("u8s8", "f32")
@@ -90,7 +91,7 @@ def distinct(layers: Iterable[Layer]) -> list[Layer]:
 
 def machine() -> dict[str, str]:
     """The processor, its vector extensions for integers, and versions."""
-    import onnxruntime
+    onnxruntime = library()
 
     text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
@@ -181,7 +182,7 @@ def _kernel_ms(model: bytes, inputs: Inputs, kernels: tuple[str, ...], timing: T
 
 
 def _session(model: bytes, profile: str | None = None) -> Any:
-    import onnxruntime
+    onnxruntime = library()
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1

@@ -22,6 +22,7 @@ from quaver.lab.models.codec import Codec
 from quaver.lab.models.layers import Conv
 from quaver.lab.models.motion import AVERAGES, DETAILS
 from quaver.lab.models.weights import read_codec, weights_hash
+from quaver.runtime.executors.onnx_runtime import library
 from quaver.runtime.model import ENCODER_GRAPHS, GRAPHS, load_model
 from quaver.runtime.network_inputs import PAST_MOTION_CHANNELS
 from quaver.runtime.transform import CHANNELS
@@ -124,7 +125,7 @@ def arguments(name: str, network: nn.Module) -> dict[str, int]:
 
 def _difference(network: nn.Module, path: Path, channels: list[int], size: tuple[int, int]) -> float:
     """Over noise that reaches beyond the ports' range."""
-    import onnxruntime
+    onnxruntime = library()
 
     generator = torch.Generator().manual_seed(0)
     inputs = [torch.randn(2, count, *size, generator=generator) for count in channels]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -56,9 +57,17 @@ def _run(session: Any, inputs: Mapping[str, NDArray[np.uint8]]) -> Tensors:
     return {name: value[0] for name, value in zip(names, values, strict=True)}
 
 
-def _session(model: bytes, threads: int, optimize: bool) -> Any:
+def library() -> Any:
+    """ONNX Runtime. Some builds of it report what they do and keep an identifier of the machine in the user's cache,
+    unless told not to before they are loaded."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
+    return onnxruntime
+
+
+def _session(model: bytes, threads: int, optimize: bool) -> Any:
+    onnxruntime = library()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
