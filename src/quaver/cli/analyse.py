@@ -50,7 +50,7 @@ def analyse(
         target=target,
         frames=frames,
         drift_frames=drift_frames,
-        impulse_frames=16 if drift_frames else 0,
+        impulse_frames=min(16, drift_frames),
         proxies=proxies,
         only=tuple(layers or ()),
         seed=seed,
@@ -87,7 +87,7 @@ def analyse(
         )
     worst = Table("call site", "kind", "bits", "zeta %", "±", title=f"{out / 'report.html'}")
     scores = table.scores("module" if level == "module" else "layer", "add" if "add" in config.modes else "drop")
-    for row in scores.filter(under_floor=False).head(12).iter_rows(named=True):
+    for row in scores.filter((scores["zeta"] > 0) & ~scores["under_floor"]).head(12).iter_rows(named=True):
         error = "" if row["stderr"] is None else f"{100 * row['stderr']:.2f}"
         worst.add_row(row["call_site"], row["kind"], str(row["bits"]), f"{100 * row['zeta']:.2f}", error)
     console.print(worst)

@@ -120,7 +120,7 @@ def _floor(table: SensitivityTable) -> str:
 
 def _worst(table: SensitivityTable) -> str:
     scores = table.scores("layer" if table.layers() else "module")
-    scores = scores.filter((pl.col("source") == "measured") & ~pl.col("under_floor")).head(_WORST)
+    scores = scores.filter((pl.col("source") == "measured") & ~pl.col("under_floor") & (pl.col("zeta") > 0)).head(_WORST)
     rows = [
         (
             row["call_site"],
