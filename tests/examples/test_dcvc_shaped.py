@@ -1,0 +1,101 @@
+"""The example codec through the laboratory, untrained and tiny: the whole way from its adapter to a plan and back."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from examples.dcvc_shaped.adapter import DcvcAdapter
+from examples.dcvc_shaped.model import DcvcShaped
+from examples.study import uniform_and_allocated
+
+from quaver.lab.analyse import AnalyseConfig, ClipSet, CodecAdapter, SensitivityTable, analyse
+from quaver.lab.analyse.adapter import module_of
+from quaver.lab.analyse.closed_loop import Curves, run
+from quaver.lab.quant import Calibration, call_sites, observe, quantized
+
+CONFIG = AnalyseConfig(
+    bits=(3, 8), modes=("add",), kinds=("w", "state"), frames=2, drift_frames=0, impulse_frames=0, noise=2,
+    pairs=False, proxies=False,
+)  # fmt: skip
+
+
+def moving(side: int = 16, frames: int = 2) -> ClipSet:
+    x, y = np.meshgrid(np.arange(side), np.arange(side))
+    t = np.arange(frames)[:, None, None]
+    luma = (128 + 60 * np.sin((x + 2 * t) / 3) * np.cos((y - t) / 4)).round().astype(np.uint8)[None]
+    return ClipSet(("moving",), luma, luma[..., ::2, ::2] // 2 + 60, luma[..., ::2, ::2])
+
+
+@pytest.fixture(scope="module")
+def adapter() -> CodecAdapter:
+    torch.set_num_threads(1)
+    torch.manual_seed(1)
+    return DcvcAdapter(DcvcShaped(4), 0.01)
+
+
+@pytest.fixture(scope="module")
+def table(adapter: CodecAdapter) -> SensitivityTable:
+    return analyse(adapter, moving(), CONFIG)
+
+
+def assert_same(a: Curves, b: Curves) -> None:
+    np.testing.assert_array_equal(a.rate, b.rate)
+    np.testing.assert_array_equal(a.distortion, b.distortion)
+
+
+def test_every_layer_has_a_module_and_every_module_a_layer(adapter: CodecAdapter) -> None:
+    owners = [module_of(adapter, name) for name in call_sites(adapter.module)]
+    assert set(owners) == set(adapter.modules)
+    assert set(adapter.encoder_only) < set(adapter.modules)
+
+
+def test_nothing_stays_in_the_codec(adapter: CodecAdapter) -> None:
+    clips, point = moving(), torch.zeros(1, dtype=torch.long)
+    with torch.no_grad():
+        first = adapter.step(clips.frame(0), None, point)
+        second = adapter.step(clips.frame(1), first.state, point)
+        adapter.step(clips.frame(0), None, point)
+        again = pickle.loads(pickle.dumps(adapter)).step(clips.frame(1), first.state, point)
+    assert torch.equal(second.rate, again.rate) and torch.equal(second.state.picture, again.state.picture)
+    parts = adapter.state_parts(second.state)
+    assert set(parts) == {"picture", "feature", "mv"}
+    changed = adapter.with_state_parts(second.state, {"mv": parts["mv"] + 1})
+    assert torch.equal(changed.mv, second.state.mv + 1) and changed.picture is second.state.picture
+
+
+def test_gradients_reach_every_layer(adapter: CodecAdapter) -> None:
+    state, cost = None, torch.zeros(())
+    for t in (0, 1, 1):
+        state, rate, distortion = adapter.step(moving().frame(t), state, torch.zeros(1, dtype=torch.long))
+        cost = cost + (rate + distortion).sum()
+    weights = [adapter.module.get_submodule(name).weight for name in call_sites(adapter.module)]
+    assert all(bool(slope.any()) for slope in torch.autograd.grad(cost, weights))
+
+
+def test_analysed(adapter: CodecAdapter, table: SensitivityTable) -> None:
+    scores = table.scores("module")
+    assert set(scores.filter(kind="w")["module"]) == set(adapter.modules)
+    assert set(scores.filter(kind="state")["call_site"]) == {"picture", "feature", "mv"}
+    assert scores["zeta"].is_finite().all()
+    assert set(scores.filter(encoder_only=True)["module"]) == set(adapter.encoder_only)
+
+
+def test_allocated_attached_and_taken_off(adapter: CodecAdapter, table: SensitivityTable) -> None:
+    clips = moving()
+    uniform, plan = uniform_and_allocated(adapter, clips, table)
+    assert set(plan.layers) == set(uniform.layers) == set(call_sites(adapter.module))
+    assert plan.predicted["bops"] <= plan.budget["bops"]
+    before = run(adapter, clips, 2)
+    stats = observe(adapter.module, list(plan.layers), lambda: run(adapter, clips, 2), adapter.role)
+    with quantized(adapter.module, plan, Calibration(stats), role=adapter.role):
+        inside = run(adapter, clips, 2)
+    assert (inside.distortion != before.distortion).all()
+    assert_same(run(adapter, clips, 2), before)
