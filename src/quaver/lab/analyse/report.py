@@ -120,7 +120,7 @@ def _floor(table: SensitivityTable) -> str:
 
 def _worst(table: SensitivityTable) -> str:
     scores = table.scores("layer" if table.layers() else "module")
-    scores = scores.filter((pl.col("source") == "measured") & ~pl.col("under_floor") & (pl.col("zeta") > 0)).head(_WORST)
+    shown = (pl.col("source") == "measured") & ~pl.col("under_floor") & (pl.col("zeta") > 0)
     rows = [
         (
             row["call_site"],
@@ -132,7 +132,7 @@ def _worst(table: SensitivityTable) -> str:
             f"{row['dD']:+.4f}",
             "encoder only" if row["encoder_only"] else "",
         )
-        for row in scores.iter_rows(named=True)
+        for row in scores.filter(shown).head(_WORST).iter_rows(named=True)
     ]
     return _table(("call site", "kind", "bits", "ζ %", "±", "ΔR bpp", "ΔD", ""), rows)
 
@@ -193,8 +193,10 @@ def _proxies(table: SensitivityTable) -> str:
 def _channels(table: SensitivityTable) -> dict[str, Any]:
     """Per call site and kind: [channel, zeta in per cent, measured], worst first."""
     rows = table.means.filter(level="channel")
-    rows = rows.filter(bits=rows["bits"].min()).sort("zeta", descending=True)
     result: dict[str, Any] = {}
+    if rows.is_empty():
+        return result
+    rows = rows.filter(bits=rows["bits"].min()).sort("zeta", descending=True)
     for name, kind, channel, zeta, source in rows.select("call_site", "kind", "channel", "zeta", "source").iter_rows():
         result.setdefault(name, {}).setdefault(kind, []).append([channel, 100 * zeta, source == "measured"])
     return result
