@@ -19,6 +19,7 @@ from quaver.codec.motion_rate import MotionRate
 from quaver.codec.motion_rounds import Rounds
 from quaver.codec.motion_search import search_motion
 from quaver.runtime import haar, native, pyramid, transform
+from quaver.runtime.companding import compand_steps
 from quaver.runtime.interpolate import phase_planes
 from quaver.runtime.model import IntegerModel, load_model
 from quaver.runtime.picture import Picture
@@ -138,6 +139,12 @@ def _choose_activity(scaled: Any, means: Any, quality: int, kind: FrameKind) -> 
     return choose_activity(scaled, _model(), quality, kind, past)
 
 
+def _coefficients_and_steps(rng: Generator, height: int, width: int, extreme: bool) -> tuple[Any, ...]:
+    limit = 2**21 if extreme else 4000
+    values = rng.integers(-limit, limit, (96, height // 8, width // 8)).astype(np.int32)
+    return values, rng.choice(np.array([1, 2, 3, 64, 977, 8191, 1 << 14], np.int32), (96, 1, 1))
+
+
 CASES = [
     Case("search_motion", moving, search_motion),
     Case("phase_planes", lambda *given: (plane(*given),), lambda reference: phase_planes(reference, 16)),
@@ -147,6 +154,7 @@ CASES = [
     Case("compensate", lambda *given: (picture(*given), vectors(*given)), compensate),
     Case("transform.forward", _samples, transform.forward),
     Case("transform.inverse", _coefficients, transform.inverse),
+    Case("compand_steps", _coefficients_and_steps, compand_steps),
     Case("quantize", _scaled, _quantize),
     Case("level_bits", _scaled, _level_bits),
     Case("choose_activity", _scaled, _choose_activity),

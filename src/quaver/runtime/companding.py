@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from quaver.runtime import native
+
 FRACTION = 6  # fractional bits of companded values
 ZERO = 128
 LEVELS = 128
@@ -38,8 +40,20 @@ _EXPANDED = np.concatenate([[-LARGEST], -MAGNITUDES[:0:-1], MAGNITUDES]).astype(
 
 
 def compand(values: NDArray[np.int32]) -> NDArray[np.uint8]:
-    """Values with 6 fractional bits to codes 1..255; beyond LARGEST they saturate."""
+    """Values (channels, ...) with 6 fractional bits to codes 1..255; beyond LARGEST they saturate."""
+    if native.kernels is not None and values.ndim > 1:
+        return compand_steps(values, np.full(len(values), 1 << FRACTION, np.int32))
     return _COMPANDED[np.clip(values, -LARGEST, LARGEST) + LARGEST]
+
+
+def compand_steps(values: NDArray[np.int32], steps: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """Integers (channels, ...) as multiples of steps (channels, 1, ...), rounded to 6 fractional bits, to codes."""
+    if native.kernels is not None:
+        flat = np.ascontiguousarray(values, np.int32).reshape(len(values), -1)
+        codes = np.empty(flat.shape, np.uint8)
+        native.kernels.compand_steps(flat, np.ascontiguousarray(steps, np.int32).reshape(-1), _COMPANDED, codes)
+        return codes.reshape(values.shape)
+    return compand((64 * values + (steps >> 1)) // steps)
 
 
 def expand(codes: NDArray[np.uint8]) -> NDArray[np.int32]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quaver.runtime import transform
-from quaver.runtime.companding import compand
+from quaver.runtime.companding import compand, compand_steps
 from quaver.runtime.picture import Picture, Plane
 from quaver.runtime.transform import COEFFICIENT_MAX, COEFFICIENT_MIN, Planes
 
@@ -24,8 +24,7 @@ PAST_MOTION_CHANNELS = 11
 def coefficient_planes(samples: Planes, steps: NDArray[np.int32]) -> Bytes:
     """(96, h8, w8): the transform of samples minus mid-grey, in steps (96, 1, 1), companded."""
     y, u, v = (plane - (128 << 4) for plane in samples)
-    coefficients = transform.forward((y, u, v))
-    return compand((64 * coefficients + (steps >> 1)) // steps)
+    return compand_steps(transform.forward((y, u, v)), steps)
 
 
 def picture_planes(picture: Picture, steps: NDArray[np.int32]) -> Bytes:

@@ -79,6 +79,10 @@ void pyramid_residual(const int32_t *values, const int32_t *past, ptrdiff_t maps
 void pyramid_reconstruct(const int32_t *coded, const int32_t *past, ptrdiff_t maps, ptrdiff_t height,
                          ptrdiff_t width, int32_t *values);
 
+/* companding.c; steps are 1 to 2**14. */
+void compand_steps(const int32_t *values, ptrdiff_t channels, ptrdiff_t count, const int32_t *steps,
+                   const uint8_t *table, int32_t reach, uint8_t *codes);
+
 /* warp.c */
 void compensate_plane(const uint8_t *plane, const int16_t *vectors, ptrdiff_t rows, ptrdiff_t columns, int size,
                       const int16_t *taps, int32_t *result);

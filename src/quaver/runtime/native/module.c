@@ -186,11 +186,33 @@ KERNEL(py_saved_error) {
     return finish(&arrays, saved != NULL, 0);
 }
 
+KERNEL(py_compand_steps) {
+    Arrays arrays = {.count = 0};
+    Py_ssize_t shape[2] = {ANY, ANY}, table_shape[1] = {ANY};
+    uint8_t *codes = NULL;
+    if (!has_arguments(given, 4)) return NULL;
+    const int32_t *values = take(&arrays, args[0], "values", "int32", 0, 2, shape);
+    Py_ssize_t steps_shape[1] = {shape[0]};
+    const int32_t *steps = values == NULL ? NULL : take(&arrays, args[1], "steps", "int32", 0, 1, steps_shape);
+    const uint8_t *table = steps == NULL ? NULL : take(&arrays, args[2], "table", "uint8", 0, 1, table_shape);
+    int legal = table != NULL && table_shape[0] % 2 == 1;
+    for (Py_ssize_t n = 0; legal && n < shape[0]; n++) legal = steps[n] >= 1 && steps[n] <= 1 << 14;
+    if (table != NULL && !legal)
+        PyErr_SetString(PyExc_ValueError, "legal are steps of 1 to 2**14 and a table of odd length");
+    else if (table != NULL) {
+        codes = take(&arrays, args[3], "codes", "uint8", 1, 2, shape);
+        const int32_t reach = (int32_t)(table_shape[0] / 2);
+        if (codes != NULL) RUN(compand_steps(values, shape[0], shape[1], steps, table, reach, codes));
+    }
+    return finish(&arrays, codes != NULL, 0);
+}
+
 #define METHOD(name) {#name, (PyCFunction)(void (*)(void))py_##name, METH_FASTCALL, NULL}
 static PyMethodDef methods[] = {
     METHOD(phase_planes),     METHOD(coarse_search),       METHOD(median_field),     METHOD(improve),
     METHOD(settle_round),     METHOD(motion_statistics),   METHOD(pyramid_residual), METHOD(pyramid_reconstruct),
-    METHOD(compensate_plane), METHOD(forward_transform),   METHOD(inverse_transform), METHOD(quantize), METHOD(level_bits), METHOD(saved_error), {NULL, NULL, 0, NULL},
+    METHOD(compensate_plane), METHOD(forward_transform),   METHOD(inverse_transform), METHOD(quantize), METHOD(level_bits), METHOD(saved_error),
+    METHOD(compand_steps),    {NULL, NULL, 0, NULL},
 };
 
 static PyModuleDef_Slot slots[] = {{0, NULL}};
