@@ -11,7 +11,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -41,9 +41,10 @@ Row = Mapping[str, object]
 
 @dataclass(frozen=True)
 class Study:
-    """size: of crops. batch, unroll: crops and frames of a training step. frames: that parts are scored over."""
+    """steps: of training, on `batch` sequences of `unroll` frames. size: of crops. frames, clips: to score parts on."""
 
     make: Callable[[], CodecAdapter]
+    steps: int
     size: int = 64
     batch: int = 2
     unroll: int = 3
@@ -51,15 +52,15 @@ class Study:
     clips: int = 2
 
 
-def train(study: Study, cache: ClipCache, seed: int, steps: int) -> CodecAdapter:
+def train(study: Study, cache: ClipCache, seed: int) -> CodecAdapter:
     """All networks together; the loss is J over a few frames in closed loop."""
     torch.manual_seed(seed)
     adapter = study.make()
     parameters = list(adapter.module.parameters())
     optimizer = torch.optim.Adam(parameters, RATE)
     points = torch.zeros(study.batch, dtype=torch.long)
-    for step in range(steps):
-        optimizer.param_groups[0]["lr"] = RATE if 3 * step < 2 * steps else RATE / 5
+    for step in range(study.steps):
+        optimizer.param_groups[0]["lr"] = RATE if 3 * step < 2 * study.steps else RATE / 5
         batch = make_batch(cache, seed, step, study.size, study.batch, study.unroll)
         state, cost = None, torch.zeros(())
         for t in range(study.unroll):
@@ -70,7 +71,7 @@ def train(study: Study, cache: ClipCache, seed: int, steps: int) -> CodecAdapter
         cost.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
-        if step % 50 == 0 or step == steps - 1:
+        if step % 100 == 0 or step == study.steps - 1:
             print(f"seed {seed}, step {step}: J {cost.item():.3f}", flush=True)
     return adapter
 
@@ -78,9 +79,9 @@ def train(study: Study, cache: ClipCache, seed: int, steps: int) -> CodecAdapter
 def uniform_and_allocated(
     adapter: CodecAdapter, clips: ClipSet, table: SensitivityTable
 ) -> tuple[QuantPlan, QuantPlan]:
-    """One width for all layers, and what the allocator makes of the same bit operations per frame."""
+    """One width for all scored layers, and what the allocator makes of the same bit operations per frame."""
     layers = module_layers(adapter.module, lambda: run(adapter, clips.one(0), 2))
-    uniform = QuantPlan.uniform([layer.call_site for layer in layers if layer.planned], *UNIFORM)
+    uniform = QuantPlan.uniform(list(table.layers()), *UNIFORM)
     budget = {"bops": totals(layers, uniform)["bops"]}
     problem = build_problem(Choices(layers, table_scores(table).filled()), budget)
     solution = METHODS["ilp"](problem)
@@ -145,15 +146,16 @@ def main(studies: Mapping[str, Study]) -> None:
     parser.add_argument("--out", type=Path, required=True, help="table, such as results/other_codecs.tsv")
     parser.add_argument("--codec", choices=list(studies), default=next(iter(studies)))
     parser.add_argument("--seeds", type=int, nargs=2, default=[0, 1])
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, help="of training, in place of the study's own")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     study = studies[options.codec]
+    study = replace(study, steps=options.steps or study.steps)
     with tempfile.TemporaryDirectory() as folder:
         cache = build_cache(options.data, Path(folder))
         clips = choose_clips(cache, study.clips, study.frames, study.size)
-        found = [examine(study, train(study, cache, seed, options.steps), clips) for seed in options.seeds]
+        found = [examine(study, train(study, cache, seed), clips) for seed in options.seeds]
     seeded = [{"seed": seed} | dict(row) for seed, rows in zip(options.seeds, found, strict=True) for row in rows]
     agreement = list(correlations(*found))
     write(options.out, options.codec, [*seeded, *agreement])

@@ -9,4 +9,4 @@ from .model import DcvcShaped
 LAMBDA = 0.01  # bits per luma sample and unit of squared error on 0..255
 
 if __name__ == "__main__":
-    main({"dcvc-shaped": Study(lambda: DcvcAdapter(DcvcShaped(), LAMBDA))})
+    main({"dcvc-shaped": Study(lambda: DcvcAdapter(DcvcShaped(), LAMBDA), 800)})
