@@ -22,10 +22,10 @@ from quaver.runtime.model import load_model
 def decode(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A Quaver stream.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help=".y4m raw, .mkv FFV1 lossless, .mp4 H.264 (lossy).")],
-    frames: Annotated[str | None, typer.Option(help="Only frames A:B; decoding begins at an intra frame.")] = None,
+    frames: Annotated[str | None, typer.Option(help="Only frames A:B, B excluded.")] = None,
     model: Annotated[str | None, typer.Option(help="The stream's model, if it is not installed.")] = None,
     executor: Annotated[str | None, typer.Option(help="onnx, onnx-f32 or reference; by default what works.")] = None,
-    threads: Annotated[int, typer.Option(min=0, help="Threads; 0 takes as many as there are cores.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, help="Threads; 0: one for each core, up to four.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")] = False,
 ) -> None:
     """Decode a stream. Every frame's checksum is compared; a damaged frame is an error."""

@@ -32,7 +32,7 @@ def encode(
     motion: Annotated[str, typer.Option(help="How vectors are found: search, network or seeded.")] = "search",
     psnr: Annotated[bool, typer.Option("--psnr", help="Also measure PSNR.")] = False,
     executor: Annotated[str | None, typer.Option(help="onnx, onnx-f32 or reference; by default what works.")] = None,
-    threads: Annotated[int, typer.Option(min=0, help="Threads; 0 takes as many as there are cores.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, help="Threads; 0: one for each core, up to four.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")] = False,
 ) -> None:
     """Encode a video. Anything but 8-bit 4:2:0 is converted first."""

@@ -1,7 +1,7 @@
 """Where a frame may differ from its prediction: the activity mask at 1/8 resolution.
 
 Where the mask is 0 nothing was coded and nothing moves; the picture then equals the prediction bit for bit, also
-with trained corrections. Source: docs/format/arithmetic.md, Activity.
+with trained corrections. Source: docs/format/arithmetic.md, Activity mask.
 """
 
 from __future__ import annotations

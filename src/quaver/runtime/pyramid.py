@@ -2,8 +2,8 @@
 
 Positions are visited on grids of spacing 16, 8, 4, 2, 1. The coarsest take the temporal value (or 0); each
 finer grid takes first the centres of its squares, then the middles of their sides, and predicts a position as
-the median of its four known neighbours and the temporal value. Neighbours outside the map repeat the nearest
-one inside. Every step is one array operation, unlike a raster predictor. See docs/format/arithmetic.md.
+the median of its four known neighbours and the temporal value. Neighbours outside the map are mirrored at
+the position. Every step is one array operation, unlike a raster predictor. See docs/format/arithmetic.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Fixed-point motion compensation: one vector per 8x8 luma block. See docs/format/arithmetic.md, Prediction.
+"""Fixed-point motion compensation: one vector per 8x8 luma block. See docs/format/arithmetic.md, Motion-compensated
+prediction.
 
 The filters are those of H.265 (tables 8-11 and 8-12): 8 taps at quarter samples for luma, 4 taps at eighth
 samples for chroma, gain 64 in each direction. Both directions are summed exactly and rounded once, to samples
