@@ -2,12 +2,15 @@
 
 Both are the codec in torch in closed loop on the middle of real clips, each with its own decisions, and both are
 rated by the same estimate of bits: code lengths of everything in a frame. "float" computes networks in float32,
-"integer" as the runtime does. The lowered model then codes the same frames to real files: how far its bytes are from
-the integer estimate, and how many decoded frames equal torch's, stands beside the BD-rate. Weights without a plan are
-calibrated first, as `quaver lower` does. Points go to float_vs_integer_points.tsv, and finished clips are kept.
+"integer" as the runtime does. The lowered model then codes the same frames to real files: how far their bytes
+(file_percent), and those of the frames' payloads alone, are from the integer estimate, the mean over qualities, stands
+beside the BD-rate. The estimate counts a symbol beyond 63 as 63 and leaves out what ends a payload. same_frames: how
+many decoded frames equal torch's; they part where the encoder chose to repeat the last picture, which torch does not
+consider. Weights without a plan are calibrated first, as `quaver lower` does; with the name of the model that ships
+the table names its hash. Points go to float_vs_integer_points.tsv, and finished clips are kept.
 
-usage: compare_float.py WEIGHTS.safetensors CLIP... [--calibrate FOLDER] [--cache FOLDER] [--skeleton NAME]
-       [--out results] [--qualities 2,12,22,32,42,52,62] [--frames 8] [--size 320x192]
+usage: compare_float.py WEIGHTS.safetensors CLIP... [--name NAME] [--calibrate FOLDER] [--cache FOLDER]
+       [--skeleton NAME] [--out results] [--qualities 2,12,22,32,42,52,62] [--frames 8] [--size 320x192]
 """
 
 from __future__ import annotations
@@ -158,6 +161,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", type=Path)
     parser.add_argument("clips", type=Path, nargs="+")
+    parser.add_argument("--name", help="of the integer model; by default the weights' file's")
     parser.add_argument("--calibrate", type=Path)
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--skeleton", default="skeleton")
@@ -169,7 +173,7 @@ def main() -> None:
     torch.set_num_threads(1)  # two wait for each other by spinning, which a busy machine makes very slow
     width, height = map(int, given.size.split("x"))
     codec = read_weights(given.weights, load_model(given.skeleton), given.calibrate, given.cache)
-    model = lower(codec, given.weights.stem)
+    model = lower(codec, given.name or given.weights.stem)
     adapter = QuaverAdapter(codec, tuple(map(int, given.qualities.split(","))))
     name = f"{model.name}-{model.hash.hex()[:8]}"
     first = comment(model, f"weights {weights_hash(codec)[:16]}", f"{given.frames} frames of {given.size}")

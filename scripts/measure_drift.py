@@ -20,6 +20,7 @@ from pathlib import Path
 
 from provenance import comment
 
+from quaver.codec.encoder import DEFAULT_MODEL
 from quaver.evaluate import peers
 from quaver.evaluate.metrics import compare
 from quaver.evaluate.points import read_table, write_table
@@ -113,7 +114,7 @@ def save(path: Path, rows: Sequence[Row], first: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", type=Path, nargs="+")
-    parser.add_argument("--model", default="skeleton")
+    parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--out", type=Path, default=Path("results"))
     parser.add_argument("--qualities", default="12,32,52")
     given = parser.parse_args()

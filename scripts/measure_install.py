@@ -5,8 +5,9 @@ in MB of 10^6 bytes. Starts are timed in turns, each a new process, medians over
 time (cpu_s), which other programs distort less:
 
 - "warm": everything has run before;
-- "no bytecode": Python compiles every module again, as in a first start from a read-only installation;
-- "not in memory": the installation's files are dropped from the page cache first, as after a reboot.
+- "empty caches": the same with an empty cache folder, so that Quaver tests its executor again;
+- "no bytecode": besides, Python compiles every module, as in a first start from a read-only installation;
+- "not in memory": empty caches, and the installation's files are dropped from the page cache, as after a reboot.
 
 "first frame" is from the start of a process to the first decoded frame of a 640x360 stream, by the library and by
 `quaver decode`. Imports are cumulative as `python -X importtime` counts them, by the package that asked first.
@@ -30,7 +31,7 @@ from pathlib import Path
 
 from provenance import comment
 
-from quaver.codec.encoder import Encoder
+from quaver.codec.encoder import DEFAULT_MODEL, Encoder
 from quaver.evaluate.points import write_table
 from quaver.evaluate.run import read_clip
 from quaver.runtime.model import load_model
@@ -47,7 +48,7 @@ for each in metadata.distributions():
             below = file.parts[1] if len(file.parts) > 2 else "*.py"
             print(each.name, file.parts[0], below, path.stat().st_size, sep="\\t")
 """
-STATES = ("warm", "no bytecode", "not in memory")
+STATES = ("warm", "empty caches", "no bytecode", "not in memory")
 HEADER = ("what", "state", "value", "unit", "cpu_s")
 Row = tuple[str, str, str, str, str]
 
@@ -109,14 +110,17 @@ def start_rows(programs: Path, stream: Path, turns: int, models: Path) -> list[R
     for _ in range(turns + 1):
         for state in STATES:
             for name, command in starts.items():
-                environment = {"QUAVER_MODELS": str(models)}
-                if state == "no bytecode":
-                    environment |= {"PYTHONPYCACHEPREFIX": str(scratch / "none"), "PYTHONDONTWRITEBYTECODE": "1"}
-                elif state == "not in memory":
-                    drop(programs.parent)
-                began, before = time.perf_counter(), processor_seconds()
-                run(command, **environment)
-                spent = time.perf_counter() - began, processor_seconds() - before
+                with tempfile.TemporaryDirectory() as empty:
+                    environment = {"QUAVER_MODELS": str(models), "XDG_CACHE_HOME": f"{scratch}/cache"}
+                    if state != "warm":
+                        environment["XDG_CACHE_HOME"] = empty
+                    if state == "no bytecode":
+                        environment |= {"PYTHONPYCACHEPREFIX": empty, "PYTHONDONTWRITEBYTECODE": "1"}
+                    elif state == "not in memory":
+                        drop(programs.parent)
+                    began, before = time.perf_counter(), processor_seconds()
+                    run(command, **environment)
+                    spent = time.perf_counter() - began, processor_seconds() - before
                 seconds.setdefault((name, state), []).append(spent)
     rows = []
     for (name, state), values in sorted(seconds.items()):
@@ -145,7 +149,7 @@ def import_rows(python: Path, stream: Path, turns: int, models: Path) -> Iterabl
     seen: dict[str, list[float]] = {}
     for _ in range(turns):
         command = [str(python), "-X", "importtime", "-c", FIRST, str(stream)]
-        environment = os.environ | {"QUAVER_MODELS": str(models)}
+        environment = os.environ | {"QUAVER_MODELS": str(models), "XDG_CACHE_HOME": f"{stream.parent}/cache"}
         lines = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stderr.splitlines()
         for name, milliseconds in outermost(lines).items():
             seen.setdefault(name, []).append(milliseconds)
@@ -179,7 +183,7 @@ def outermost(lines: list[str]) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clip", type=Path)
-    parser.add_argument("--model", default="skeleton")
+    parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--out", type=Path, default=Path("results"))
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--wheel", type=Path)

@@ -89,7 +89,7 @@ def table(runs: Sequence[Sequence[Parts]], plain: Sequence[Sequence[Parts]]) -> 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clip", type=Path)
-    parser.add_argument("--model", default="skeleton")
+    parser.add_argument("--model", help="by default the one that `quaver encode` uses")
     parser.add_argument("--executor")
     parser.add_argument("--out", type=Path, default=Path("results"))
     parser.add_argument("--passes", type=int, default=5)
@@ -101,11 +101,13 @@ def main() -> None:
     from provenance import comment
     from stopwatch import Stopwatch
 
+    from quaver.codec.encoder import DEFAULT_MODEL
     from quaver.codec.networks import prepare
     from quaver.evaluate.points import write_table
     from quaver.evaluate.run import read_clip
     from quaver.runtime.model import load_model
 
+    given.model = given.model or DEFAULT_MODEL
     model = load_model(given.model)
     executor = prepare(model, given.executor).executor
     first = comment(model, f"one core, {given.passes} passes over {given.frames} frames")

@@ -186,7 +186,7 @@ def peer_rows(case: Case, replies: list[Reply], frames: int) -> list[list[object
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clip", type=Path)
-    parser.add_argument("--model", default="skeleton")
+    parser.add_argument("--model", help="by default the one that `quaver encode` uses")
     parser.add_argument("--out", type=Path, default=Path("results"))
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--frames", type=int, default=12)
@@ -195,9 +195,11 @@ def main() -> None:
 
     from provenance import comment
 
+    from quaver.codec.encoder import DEFAULT_MODEL
     from quaver.evaluate.points import write_table
     from quaver.runtime.model import load_model
 
+    given.model = given.model or DEFAULT_MODEL
     model = load_model(given.model)
     qualities = [int(quality) for quality in given.qualities.split(",")]
     first = comment(model, f"{given.turns} turns of {given.frames} frames, cold {len(CORES)} x {given.turns} processes")
