@@ -9,7 +9,9 @@ Processes that train the presets make steps in turns, on one and on two threads,
 user_ms and system_ms are processor time of all threads per step, the mean over steps; system time is mostly the
 kernel zeroing pages. Parts are those of the training loop; a part's time is its own. Batches are made by another
 thread meanwhile ("data"): its processor time stands apart and is also in the parts that it ran beside. wall_ms is the
-median over steps by the clock, which other programs share. A case whose steps have taken a minute makes no more.
+median over steps by the clock. At first nothing else runs ("neighbours" 0, if the machine is quiet), then beside one
+program that always computes: threads that wait for each other by spinning take that badly. A case whose steps have
+taken half a minute makes no more.
 
 usage: measure_training.py FOLDER_OF_CLIPS [--cache FOLDER] [--out results] [--presets nano,small] [--stage joint]
        [--turns 6]
@@ -23,20 +25,34 @@ import json
 import os
 import resource
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from turns import Reply, workers
 
-HEADER = ("preset", "threads", "setting", "part", "user_ms", "system_ms", "share", "wall_ms", "page_faults", "steps")
+HEADER = (
+    "preset",
+    "neighbours",
+    "threads",
+    "setting",
+    "part",
+    "user_ms",
+    "system_ms",
+    "share",
+    "wall_ms",
+    "page_faults",
+    "steps",
+)
 THREADS = (1, 2)
-ENOUGH = 60.0  # seconds by the clock
+ENOUGH = 30.0  # seconds by the clock
 PARTS = {
     "quaver.lab.train.loop:run_sequence": "forward, rest",
     "quaver.lab.models.networks:EntropyModel.forward": "forward, entropy model",
@@ -47,7 +63,13 @@ PARTS = {
     "quaver.lab.models.codec:MotionCoder.bits": "forward, motion networks",
     "quaver.lab.models.codec:MotionCoder.estimate": "forward, motion networks",
     "quaver.lab.models.bridge:search": "forward, motion search",
-    "quaver.lab.models.bridge:*": "forward, decisions and inputs",
+    "quaver.lab.models.bridge:see_intra": "forward, decisions and inputs",
+    "quaver.lab.models.bridge:see_inter": "forward, decisions and inputs",
+    "quaver.lab.models.bridge:choose_levels": "forward, decisions and inputs",
+    "quaver.lab.models.bridge:level_planes": "forward, decisions and inputs",
+    "quaver.lab.models.bridge:quantize": "forward, decisions and inputs",
+    "quaver.lab.models.bridge:activity": "forward, decisions and inputs",
+    "quaver.lab.models.bridge:companded": "forward, decisions and inputs",
     "quaver.lab.models.memory:FeatureMemory.forward": "forward, decisions and inputs",
     "quaver.lab.models.codec:MotionCompensation.forward": "forward, compensation",
     "quaver.lab.twin.transform:*": "forward, transform",
@@ -65,7 +87,8 @@ DATA = "quaver.lab.train.loop:sequence_at"
 TOTALS = ("wall", "user", "system", "faults")
 SETTINGS = ("default", "memory kept", "asleep")
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # parameters of mallopt(3), <malloc.h>
-Case = tuple[str, int, str]  # preset, threads, setting
+NEIGHBOURS = (0, 1)
+Case = tuple[str, int, int, str]  # preset, neighbours, threads, setting
 
 
 def work(setting: dict[str, Any]) -> None:
@@ -145,6 +168,18 @@ def rows_of(case: Case, steps: list[Reply]) -> list[list[object]]:
     return rows
 
 
+@contextmanager
+def neighbours(count: int) -> Iterator[None]:
+    """Programs that compute all the time."""
+    running = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for each in running:
+            each.kill()
+            each.wait()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", type=Path)
@@ -176,13 +211,16 @@ def main() -> None:
         settings = [common | {"preset": preset, "setting": each} for preset in presets for each in SETTINGS]
         found: dict[Case, list[Reply]] = defaultdict(list)
         with workers(settings) as pool:
-            for turn in range(given.turns + 1):  # the first one warms up
-                print(f"turn {turn} of {given.turns}", file=sys.stderr)
-                for worker in pool:
-                    for threads in THREADS:
-                        steps = found[worker.setting["preset"], threads, worker.setting["setting"]]
-                        if sum(step["wall"] for step in steps) < ENOUGH:
-                            steps.append(worker.ask(threads=threads))
+            for count in NEIGHBOURS:
+                with neighbours(count):
+                    for turn in range(given.turns + 1):  # the first one warms up
+                        print(f"turn {turn} of {given.turns}, {count} neighbours", file=sys.stderr)
+                        for worker in pool:
+                            preset, setting = worker.setting["preset"], worker.setting["setting"]
+                            for threads in THREADS:
+                                steps = found[preset, count, threads, setting]
+                                if sum(step["wall"] for step in steps) < ENOUGH:
+                                    steps.append(worker.ask(threads=threads))
     rows = [row for case in sorted(found) for row in rows_of(case, found[case][1:] or found[case])]
     write_table(given.out / "training_step.tsv", HEADER, rows, first)
 

@@ -14,7 +14,7 @@ from quaver.runtime.model import IntegerModel
 
 def comment(model: IntegerModel | None = None, *more: str) -> str:
     """Date, command (without folders that only this machine has), model, and the machine as far as it matters."""
-    arguments = (Path(each).name if each.startswith("/") else each for each in sys.argv[1:])
+    arguments = (Path(each).name if each.startswith(("/", "../")) else each for each in sys.argv[1:])
     command = " ".join(["python", f"scripts/{Path(sys.argv[0]).name}", *arguments])
     parts = [str(datetime.date.today()), command]
     if model is not None:

@@ -79,6 +79,8 @@ def allocate(
     labels = [layer.label for layer in plan.layers.values()]
     for label in sorted(set(labels)):
         counted.add_row(label, str(labels.count(label)))
+    if allocation.unscored:
+        counted.add_row("W7A8, not scored", str(len(allocation.unscored)))
     console.print(counted)
     figures = Table("", "budget", "predicted", "measured")
     for key in plan.predicted:

@@ -16,7 +16,9 @@ def analyse(
     out: Annotated[Path, typer.Option(help="Folder for the table, the report and what resumes a run.")],
     level: Annotated[str, typer.Option(help="The finest level: module, layer or channel.")] = "layer",
     bits: Annotated[str, typer.Option(help="Bit-widths, with commas.")] = "4,6,8",
-    mode: Annotated[str, typer.Option(help="add (one quantized), drop (one raised), with commas.")] = "add,drop",
+    mode: Annotated[
+        str, typer.Option(help="add (one quantized), open (as add, without the loop), drop (one raised).")
+    ] = "add,open,drop",
     target: Annotated[int, typer.Option(help="Bits of everything in drop-one; 0 for the fewest of --bits.")] = 0,
     frames: Annotated[int, typer.Option(help="Frames of each clip in rankings; 8 or more.")] = 8,
     drift_frames: Annotated[int, typer.Option(help="Frames of drift curves, 32 or more; 0 for none.")] = 32,
@@ -86,8 +88,7 @@ def analyse(
             show,
         )
     worst = Table("call site", "kind", "bits", "zeta %", "±", title=f"{out / 'report.html'}")
-    scores = table.scores("module" if level == "module" else "layer", "add" if "add" in config.modes else "drop")
-    for row in scores.filter((scores["zeta"] > 0) & ~scores["under_floor"]).head(12).iter_rows(named=True):
+    for row in table.worst("module" if level == "module" else "layer").head(12).iter_rows(named=True):
         error = "" if row["stderr"] is None else f"{100 * row['stderr']:.2f}"
         worst.add_row(row["call_site"], row["kind"], str(row["bits"]), f"{100 * row['zeta']:.2f}", error)
     console.print(worst)

@@ -55,8 +55,16 @@ def test_tables_that_do_not_serve() -> None:
 
 
 def test_widths_between_are_filled() -> None:
-    scores = Scores("", {("a", "w", 2): 0.16, ("a", "w", 4): 0.01, ("a", "a", 4): 0.2, ("a", "a", 6): -0.1})
+    scores = Scores("", {("a", "w", 2): 0.16, ("a", "w", 4): 0.01, ("a", "a", 4): 0.2, ("a", "a", 6): 0.0})
     filled = scores.filled()
     assert filled.layers["a", "w", 3] == pytest.approx(0.04)
-    assert filled.layers["a", "a", 5] == pytest.approx(0.05)  # evenly, since one end is noise
+    assert filled.layers["a", "a", 5] == pytest.approx(0.1)  # evenly, since one end is 0
     assert filled.bits("a", "w") == [2, 3, 4] and scores.bits("a", "w") == [2, 4]
+
+
+def test_noise_is_not_rewarded() -> None:
+    """Negative values and values that grow with bits are noise: they become 0, and their mean."""
+    noisy = {("a", "w", 2): -0.5, ("a", "w", 4): -0.1, ("b", "w", 2): 0.2, ("b", "w", 4): 0.4, ("b", "w", 6): 0.1}
+    smooth = Scores("", noisy).smoothed().layers
+    assert smooth["a", "w", 2] == smooth["a", "w", 4] == 0
+    assert smooth["b", "w", 2] == smooth["b", "w", 4] == pytest.approx(0.3) and smooth["b", "w", 6] == 0.1

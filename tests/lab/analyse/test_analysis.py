@@ -47,8 +47,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Sensitivit
 def test_the_table_has_every_level_and_mode(finished: tuple[Path, SensitivityTable]) -> None:
     out, table = finished
     found = set(table.rows.select("level", "mode", "source").unique().iter_rows())
-    levels = {(level, mode, "measured") for level in ("module", "layer") for mode in ("add", "drop")}
-    others = {("module", "impulse", "measured"), ("pair", "add", "measured"), ("codec", "noise", "measured")}
+    levels = {(level, mode, "measured") for level in ("module", "layer") for mode in ("add", "open", "drop")}
+    others = {
+        ("codec", "open noise", "measured"),
+        ("module", "impulse", "measured"),
+        ("pair", "add", "measured"),
+        ("codec", "noise", "measured"),
+    }
     assert found == levels | others | {("channel", "add", "measured"), ("channel", "add", "predicted")}
     kinds = set(table.rows.filter(level="module", mode="add")["kind"])
     assert kinds == {"w", "a", "wa", "state"}
@@ -97,17 +102,23 @@ def test_the_report_needs_nothing_else(finished: tuple[Path, SensitivityTable]) 
     page = (finished[0] / "report.html").read_text()
     assert not re.search(r'<(?:script|link)[^>]+(?:src|href)="https?:', page)
     data = json.loads(page.split('id="data">')[1].split("</script>")[0].replace("<\\/", "</"))
-    names = {"module-add", "module-drop", "layer-add", "layer-drop", "drift", "impulse", "pairs"}
-    assert set(data["figures"]) == names
+    maps = {f"{level}-{mode}" for level in ("module", "layer") for mode in ("estimate", "add", "open", "drop")}
+    assert set(data["figures"]) == maps | {"drift", "impulse", "pairs"}
     assert "decoder.0@inter" in data["sites"] and data["channels"]["decoder.0"]["w"]
-    assert all(f'id="{name}"' in page for name in names)
+    assert all(f'value="{name}"' in page for name in maps)
+    assert all(f'id="{name}"' in page for name in ("module-map", "layer-map", "drift", "impulse", "pairs", "channels"))
     assert json.loads((finished[0] / "manifest.json").read_text()) == finished[1].manifest
 
 
 def test_proxies_are_audited(finished: tuple[Path, SensitivityTable]) -> None:
     proxies = finished[1].proxies
     expected = {"SQNR", "first order", "Fisher", "Hutchinson", "dw^T H dw", "truth, half of the clips"}
-    assert set(proxies.filter(kind="w", level="layer")["proxy"]) == expected
+    for against in ("closed", "open"):
+        assert set(proxies.filter(kind="w", level="layer", against=against)["proxy"]) == expected
+    assert (
+        proxies.filter(pl.col("lambda").is_null() & (pl.col("level") == "layer")).height * 3
+        == proxies.filter(level="layer").height
+    )
     assert proxies["rank_correlation"].drop_nulls().abs().max() <= 1 and (proxies["seconds"] >= 0).all()
     assert set(proxies["surrogate"]) == {"additive uniform noise"}
     assert {"w", "a"} == set(proxies.filter(level="channel")["kind"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ def same(a: Curves, b: Curves) -> bool:
     return bool((a.rate == b.rate).all() and (a.distortion == b.distortion).all())
 
 
-def job(*settings: Setting, **others: int) -> Job:
+def job(*settings: Setting, **others: Any) -> Job:
     return Job(settings, FRAMES, POINTS, **others)
 
 
@@ -75,9 +76,32 @@ def test_settings_act_and_go(bench: Bench) -> None:
 def test_starting_behind_the_first_frame_changes_nothing(bench: Bench) -> None:
     setting = Setting("context.entropy@inter", "a", 3)
     short = bench.measure(job(setting))
-    start, bench._start = bench._start, lambda job, after: None  # type: ignore[method-assign]
+    assert bench._span(job(setting)) == (1, FRAMES - 1)
+    start, bench._start = bench._start, lambda job, first, after: None  # type: ignore[method-assign]
     assert same(short, bench.measure(job(setting)))
     bench._start = start  # type: ignore[method-assign]
+
+
+def test_open_means_from_the_float_models_state(bench: Bench) -> None:
+    """Each frame by itself; where a part is not called, and before its weights were touched, nothing changes."""
+    reference = bench.measure(job())
+    assert same(bench.measure(job(open=True)), reference)
+    setting = Setting("decoder.2", "w", 3)
+    closed, unlooped = bench.measure(job(setting)), bench.measure(job(setting, open=True))
+    np.testing.assert_array_equal(closed.rate[..., 0], unlooped.rate[..., 0])
+    np.testing.assert_array_equal(closed.distortion[..., 0], unlooped.distortion[..., 0])
+    assert (closed.distortion[..., 1:] != unlooped.distortion[..., 1:]).all()
+    for frame in (1, 3):
+        alone = bench.measure(job(setting, only=frame))
+        np.testing.assert_array_equal(alone.distortion[..., frame], unlooped.distortion[..., frame])
+    intra = bench.measure(job(Setting("decoder.0@intra", "a", 3), open=True))
+    assert (intra.distortion[..., 0] != reference.distortion[..., 0]).all()
+    np.testing.assert_array_equal(intra.distortion[..., 1:], reference.distortion[..., 1:])
+    state = bench.measure(job(Setting("picture", "state", 3), open=True))
+    np.testing.assert_array_equal(state.rate[..., 0], reference.rate[..., 0])
+    assert (state.rate[..., 1:] != reference.rate[..., 1:]).all()
+    noise = [bench.measure(job(noise=1, open=each)).distortion[..., 0] for each in (False, True)]
+    np.testing.assert_array_equal(*noise)
 
 
 def test_more_bits_cost_less(bench: Bench) -> None:

@@ -87,7 +87,7 @@ def test_what_is_not_there(files: tuple[Path, Path], tmp_path: Path) -> None:
     ("option", "message"),
     [
         (("--bits", "four"), "--bits four: legal are whole numbers with commas"),
-        (("--mode", "both"), "mode 'both': legal are add, drop"),
+        (("--mode", "both"), "mode 'both': legal are add, open, drop"),
         (("--level", "net"), "level 'net': legal are module, layer, channel"),
         (("--frames", "1"), "1 frames: at least 2"),
     ],

@@ -15,7 +15,7 @@ from quaver.lab.analyse.table import MEAN, SCHEMA, SensitivityTable
 def row(site: str = "a.b", zeta: float = 0.01, **others: Any) -> dict[str, Any]:
     plain = {"model_hash": "m", "call_site": site, "module": "a", "kind": "w", "level": "layer", "bits": 4}
     plain |= {"mode": "add", "lambda": 0.01, "clip": MEAN, "frames": 8, "zeta": zeta, "source": "measured"}
-    return plain | {"under_floor": False, "encoder_only": False, "curve": [0.0, zeta]} | others
+    return plain | {"floor": 0.001, "under_floor": False, "encoder_only": False, "curve": [0.0, zeta]} | others
 
 
 def test_files_keep_everything(tmp_path: Path) -> None:
@@ -52,8 +52,15 @@ def test_scores_are_means_over_lambda_worst_first() -> None:
     assert scores["zeta"].to_list() == pytest.approx([0.5, 0.2])
 
 
+def test_the_mean_over_lambda_has_a_lower_floor() -> None:
+    rows = [row(zeta=0.018, floor=0.02, **{"lambda": lmbda}) for lmbda in (0.1, 0.2, 0.3, 0.4)]
+    (score,) = SensitivityTable.of(rows).scores().iter_rows(named=True)
+    assert score["floor"] == pytest.approx(0.01) and not score["under_floor"]
+    assert SensitivityTable.of([row(floor=None)]).scores()["floor"].to_list() == [None]
+
+
 def test_heatmap_leaves_out_what_is_noise() -> None:
-    table = SensitivityTable.of([row(), row("a.c", under_floor=True), row("a.d", -0.1)])
+    table = SensitivityTable.of([row(), row("a.c", floor=0.02), row("a.d", -0.1)])
     (map_,) = table.heatmap().data
     assert list(map_.y) == ["a.b", "a.c", "a.d"] and map_.z[0][0] == pytest.approx(0.0)  # log10 of 1 %
     assert map_.z[1][0] is None and map_.z[2][0] is None

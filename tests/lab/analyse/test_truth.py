@@ -40,8 +40,9 @@ def test_plan_holds_every_part_mode_and_width(seen: Survey) -> None:
     modules, layers, sites, state = 3, 5, 10, 1
     parts = 3 * modules + state
     assert count["module", "add"] == 2 * parts + (2 * modules + state)  # the last are drift curves
-    assert count["module", "drop"] == 3 * modules and count["pair", "add"] == 2 * 3
-    assert count["layer", "add"] == 2 * count["layer", "drop"] == 2 * (layers + sites)
+    assert count["module", "open"] == 2 * parts and count["module", "drop"] == 3 * modules
+    assert count["pair", "add"] == 3
+    assert count["layer", "add"] == count["layer", "open"] == 2 * count["layer", "drop"] == 2 * (layers + sites)
     assert count["module", "impulse"] == 2 * modules + state
     assert len(set(jobs_of(plan))) == len(jobs_of(plan))
 
@@ -108,7 +109,7 @@ def test_keys_tell_jobs_apart() -> None:
     ("change", "message"),
     [
         ({"level": "net"}, "level 'net': legal are module, layer, channel"),
-        ({"modes": ()}, "mode missing: legal are add, drop"),
+        ({"modes": ()}, "mode missing: legal are add, open, drop"),
         ({"kinds": ("x",)}, "kind 'x'"),
         ({"bits": (1,)}, "bits"),
         ({"bits": (4, 4)}, "different"),

@@ -174,15 +174,16 @@ class Columns:
 
 
 def _undominated(problem: Problem, name: str) -> list[int]:
-    """Numbers of the options that no other beats in everything; the first of equals. Where ties or pairs look at a
-    layer's bits, options with other bits are no rivals."""
+    """Numbers of the options that no other beats in everything; of equals the last, which has the most bits. Where
+    ties or pairs look at a layer's bits, options with other bits are no rivals."""
     seen = {tie.kind for tie in problem.ties if name in tie.call_sites}
     seen |= {kind for pair in problem.pairs for site, kind, _ in (pair.first, pair.second) if site == name}
     options = problem.options[name]
     figures = np.array([[option.zeta, *(float(option.costs[key]) for key in problem.budgets)] for option in options])
     groups = [tuple(option.bits(kind) for kind in sorted(seen)) for option in options]
     kept: list[int] = []
-    for place in np.lexsort(figures.T[::-1]).tolist():  # by zeta, then costs: rivals come first
+    last_first = np.vstack([-np.arange(len(options)), figures.T[::-1]])
+    for place in np.lexsort(last_first).tolist():  # by zeta, then costs: rivals come first
         rivals = [other for other in kept if groups[other] == groups[place]]
         if not (figures[rivals] <= figures[place]).all(1).any():
             kept.append(place)

@@ -45,6 +45,12 @@ class Allocation:
     def problem(self) -> Problem:
         return build_problem(self.choices, self.budgets)
 
+    @property
+    def unscored(self) -> list[str]:
+        """Layers that the table does not score: they keep 7 weight and 8 activation bits."""
+        scored = {site for site, _, _ in self.choices.scores.layers} | set(self.choices.candidates)
+        return [row.call_site for row in self.choices.layers if row.planned and row.call_site not in scored]
+
     def costs(self, plan: QuantPlan) -> dict[str, float]:
         """Bytes, BOPs, mean weight bits, and milliseconds."""
         layers = self.choices.layers
@@ -85,7 +91,7 @@ def prepare(
     machine = load_profile(profile)
     layers = codec_layers(codec, workload or Workload())
     fixed = skeleton_bytes(codec.skeleton)
-    choices = Choices(layers, scores.filled(), machine, fixed, channel_points, per=per)
+    choices = Choices(layers, scores.smoothed().filled(), machine, fixed, channel_points, per=per)
     allocation = Allocation(codec, choices, machine, {})
     full = {key: Fraction(value) for key, value in allocation.costs(QuantPlan({})).items()}
     return replace(allocation, budgets=parse_budgets(budgets, full))

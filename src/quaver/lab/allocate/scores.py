@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from scipy.optimize import isotonic_regression
+
 from quaver.errors import UsageError
 from quaver.lab.allocate.problem import Pair
 
@@ -31,9 +33,20 @@ class Scores:
         """Widths that were scored, ascending."""
         return sorted(bits for site, own, bits in self.layers if (site, own) == (call_site, kind))
 
+    def smoothed(self) -> Scores:
+        """What can be believed of them: zeta is never negative and never grows with bits, else the programme would pick
+        the measurements whose noise is most favourable. The closest such values in squares (isotonic regression)."""
+        layers = dict(self.layers)
+        for site, kind in {(site, kind) for site, kind, _ in self.layers}:
+            widths = self.bits(site, kind)
+            values = [self.layers[site, kind, bits] for bits in widths]
+            fitted = isotonic_regression(values, increasing=False).x
+            layers |= {(site, kind, bits): max(0.0, float(z)) for bits, z in zip(widths, fitted, strict=True)}
+        return replace(self, layers=layers)
+
     def filled(self) -> Scores:
         """With the widths between those that were scored: zeta falls geometrically from one to the next, as the square
-        of a step does; evenly where one of the two is not positive and therefore noise."""
+        of a step does; evenly where one of the two is 0."""
         layers = dict(self.layers)
         for site, kind in {(site, kind) for site, kind, _ in self.layers}:
             for low, high in pairwise(self.bits(site, kind)):

@@ -29,7 +29,6 @@ from quaver.lab.analyse.survey import Survey, survey
 from quaver.lab.analyse.table import MEAN, PROXY_SCHEMA, SensitivityTable
 from quaver.lab.analyse.truth import Reading, float_job, jobs_of, noise_jobs, trials
 
-_LOOK = 4  # frames that scales are chosen from
 _TIMED = 3  # frames
 
 Announce = Callable[[Estimate], None]
@@ -59,7 +58,7 @@ def analyse(
     if dask is not None and out is None:
         raise UsageError("a cluster needs a folder (out) that its workers see")
     note = manifest(adapter, clips, config.to_dict())
-    seen = survey(adapter, clips, min(_LOOK, config.frames), config.bits, config.only)
+    seen = survey(adapter, clips, config.frames, config.bits, config.only)
     setup = Setup(adapter, clips, seen, config.seed)
     cache = ResultCache(out / "cache") if out else None
     bench = Bench(setup)
@@ -101,8 +100,9 @@ class _Analysis:
         every = tuple(range(len(lambdas)))
         plan = trials(config, self.survey, every)
         reference, noise = float_job(config.longest, every), noise_jobs(config, every)
+        open_noise = noise_jobs(config, every, open=True)
         derivatives = self._derivatives()
-        works: list[Work] = [reference, *noise, *jobs_of(plan), *derivatives]
+        works: list[Work] = [reference, *noise, *open_noise, *jobs_of(plan), *derivatives]
         wall, processor = self._time(every)
         self.announce(self._estimate(works, wall))
         # First what a broken model shows in, then the rest, of which the longest jobs end last.
@@ -116,6 +116,7 @@ class _Analysis:
             self.bench.adapter.encoder_only,
             curves[reference],
             tuple(curves[job] for job in noise),
+            tuple(curves[job] for job in open_noise),
         )
         rows = [row for trial in plan for row in reading.rows(trial, curves)]
         rows += list(reading.noise_rows(config))
@@ -123,7 +124,7 @@ class _Analysis:
         if config.proxies:
             slopes, second = self._scores(results, Slopes), self._scores(results, Curvature)
             truth = SensitivityTable.of(rows).rows
-            seconds = processor * config.frames * len(every)
+            seconds = processor * config.frames
             proxies = list(audit(truth, slopes, second, self.bench.adapter.surrogate, seconds))
         if config.level == "channel":
             measured, audited = self._channels(reading, results)
@@ -141,7 +142,7 @@ class _Analysis:
 
     def _derivatives(self) -> list[Work]:
         config, points = self.config, range(len(self.bench.adapter.lambdas))
-        audited = config.proxies and config.reaches("layer") and "add" in config.modes
+        audited = config.proxies and config.reaches("layer") and not {"add", "open"}.isdisjoint(config.modes)
         if audited:
             slopes = [Slopes(point, config.bits, config.slope_frames) for point in points]
             second = [Curvature(point, config.bits, config.curvature_frames, config.probes) for point in points]
@@ -203,6 +204,7 @@ class _Analysis:
                     "kind": kind,
                     "bits": bits,
                     "lambda": lmbda,
+                    "against": "closed",
                     "rank_correlation": rank_correlation(scores, zetas),
                     "count": len(own),
                     "seconds": seconds,
@@ -252,7 +254,7 @@ def _base(note: dict[str, Any]) -> str:
             "lambdas": note["lambdas"],
             "clips": note["clips"],
             "seed": note["config"]["seed"],
-            "look": min(_LOOK, note["config"]["frames"]),
+            "look": note["config"]["frames"],
             "torch": environment["versions"]["torch"],
             "quaver": environment["versions"]["quaver"],
             "cpu": environment["cpu_capability"],

@@ -33,13 +33,21 @@ class Setup:
     seed: int
 
 
+@dataclass(frozen=True)
+class FloatRun:
+    """What frames 0, 1, ... of the float model cost, and the state each of them left."""
+
+    curves: Curves
+    states: tuple[State, ...]
+
+
 class Bench:
-    """Runs jobs. Quantized weights and the float model's first state are kept between them."""
+    """Runs jobs. Quantized weights and the float model's first states are kept between them."""
 
     def __init__(self, setup: Setup) -> None:
         self.setup, self.adapter, self.clips = setup, setup.adapter, setup.clips
         self._attachment: Attachment | None = None
-        self._starts: dict[tuple[int, ...], Start] = {}
+        self._floats: dict[tuple[int, ...], FloatRun] = {}
 
     @property
     def attachment(self) -> Attachment:
@@ -63,60 +71,65 @@ class Bench:
             at.weights = at.activations = job.only in (None, t)
 
         def after(t: int, state: State) -> State:
+            if job.open:
+                state = self._float(job.points, job.frames).states[t]
             if not state_scales or job.only not in (None, t):
                 return state
             parts = self.adapter.state_parts(state)
             changed = {name: scale.fake_quantize(parts[name]) for name, scale in state_scales.items()}
             return self.adapter.with_state_parts(state, changed)
 
+        first, last = self._span(job)
+        start = self._start(job, first, after)  # before any weight is another
         with ExitStack() as stack:
             stack.enter_context(self._applied(job.settings))
             if job.noise is not None:
                 stack.enter_context(self._perturbed(job.noise))
-            curves = run(
-                self.adapter,
-                self.clips,
-                job.frames,
-                self.setup.seed,
-                before,
-                after,
-                self._start(job, after),
-                job.points,
-            )
+            seed = self.setup.seed
+            curves = run(self.adapter, self.clips, last + 1, seed, before, after, start, job.points)
+        if last + 1 < job.frames:
+            curves = curves.followed_by(self._float(job.points, job.frames).curves)
         check_finite(curves, self.clips, [self.adapter.lambdas[point] for point in job.points], job.describe())
         return curves
 
-    def _start(self, job: Job, after: After) -> Start | None:
-        """Behind the first frame where a job cannot change it: that frame is coded once for all of them."""
-        if job.noise is not None or not job.settings or self._first_frame(job) == 0:
-            return None
-        if job.points not in self._starts:
-            self._starts[job.points] = self._float_start(job.points)
-        start = self._starts[job.points]
-        return Start(start.t, after(0, start.state), start.curves)
-
-    def _float_start(self, points: tuple[int, ...]) -> Start:
-        kept: list[State] = []
-
-        def keep(t: int, state: State) -> State:
-            kept.append(state)
-            return state
-
-        at = self.attachment
-        switched = at.weights, at.activations
-        at.weights = at.activations = False
-        curves = run(self.adapter, self.clips, 1, self.setup.seed, after=keep, points=points)
-        at.weights, at.activations = switched
-        return Start(1, kept[0], curves)
-
-    def _first_frame(self, job: Job) -> int:
-        if job.only is not None and job.only > 0:
-            return 1
-        survey, frames = self.setup.survey, []
+    def _span(self, job: Job) -> tuple[int, int]:
+        """The first and last frame that a job can change; the float model's stand for the others."""
+        survey, sites = self.setup.survey, list[str]()
+        end = job.frames - 1
+        if job.noise is not None or not job.settings:
+            return 0, end
+        if any(each.kind == "state" for each in job.settings):
+            return min(end, 1 + (job.only or 0)), end  # a state is quantized after the frame that leaves it
         for each in job.settings:
-            sites = survey.sites_of(each.site) if each.kind == "w" else [each.site]
-            frames += [1] if each.kind == "state" else [survey.first[site] for site in sites]
-        return min(frames)
+            sites += survey.sites_of(each.site) if each.kind == "w" else [each.site]
+        first = max(min(survey.first[site] for site in sites), job.only or 0)
+        last = max(survey.last.get(site, end) for site in sites) if job.open else end
+        return min(end, first), min(end, last)
+
+    def _start(self, job: Job, first: int, after: After) -> Start | None:
+        """Frames before `first` are coded once for all jobs."""
+        floats = self._float(job.points, job.frames if job.open else first) if first or job.open else None
+        if floats is None or first == 0:
+            return None
+        return Start(first, after(first - 1, floats.states[first - 1]), floats.curves)
+
+    def _float(self, points: tuple[int, ...], frames: int) -> FloatRun:
+        """The float model's first frames, or more of them: what they cost, and every state they leave."""
+        known = self._floats.get(points)
+        if known is None or len(known.states) < frames:
+            states: list[State] = []
+
+            def keep(t: int, state: State) -> State:
+                states.append(state)
+                return state
+
+            at = self.attachment
+            switched = at.weights, at.activations
+            at.weights = at.activations = False
+            curves = run(self.adapter, self.clips, frames, self.setup.seed, after=keep, points=points)
+            at.weights, at.activations = switched
+            self._floats[points] = known = FloatRun(curves, tuple(states))
+        return known
 
     def _scale(self, setting: Setting) -> Scale:
         return self.setup.survey.scales[setting.site, setting.bits]

@@ -35,7 +35,14 @@ class Curves:
         return self.rate + np.array(lambdas)[:, None, None] * self.distortion
 
     def first(self, frames: int) -> Curves:
+        """Of the first frames."""
         return Curves(self.rate[..., :frames], self.distortion[..., :frames])
+
+    def followed_by(self, longer: Curves) -> Curves:
+        """These frames, then the later ones of `longer`."""
+        frames = self.rate.shape[-1]
+        pairs = (self.rate, longer.rate), (self.distortion, longer.distortion)
+        return Curves(*(np.concatenate([mine, theirs[..., frames:]], -1) for mine, theirs in pairs))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from quaver.lab.analyse.jobs import Kind
 
 VERSION = 1
 LEVELS = ("module", "layer", "channel")
-MODES = ("add", "drop")
+MODES = ("add", "open", "drop")
 KINDS: tuple[Kind, ...] = ("w", "a", "wa", "state")
 
 

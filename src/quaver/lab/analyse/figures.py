@@ -23,8 +23,9 @@ FLAT, GRID = "#f2f2f0", "#dcdcd8"
 
 def heatmap(table: SensitivityTable, level: str = "layer", mode: str = "add") -> go.Figure:
     """zeta in per cent, logarithmic, mean over lambda and clips. Rows are parts, columns kinds and bits; grey is
-    what does not exceed the noise floor, or gains."""
-    scores = table.scores(level, mode).filter(pl.col("source") == "measured")
+    what does not exceed the noise floor, or gains. Mode "estimate": `SensitivityTable.estimates`."""
+    scores = table.estimates(level) if mode == "estimate" else table.scores(level, mode)
+    scores = scores.filter(pl.col("source") != "predicted")
     if scores.is_empty():
         raise UsageError(f"the table has no rows of level {level!r} and mode {mode!r}")
     names = _order(table, level)

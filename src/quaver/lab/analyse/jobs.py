@@ -29,7 +29,8 @@ class Job:
     """Settings on clips in closed loop; all else in floating point.
 
     points: operating points. only: the one frame in which the settings hold, for impulses. noise: the seed of a
-    perturbation of all weights by 1e-4, for the noise floor.
+    perturbation of all weights by 1e-4, for the noise floor. open: every frame from the state that the float model
+    left, so that nothing is handed on.
     """
 
     settings: tuple[Setting, ...]
@@ -37,6 +38,7 @@ class Job:
     points: tuple[int, ...]
     only: int | None = None
     noise: int | None = None
+    open: bool = False
 
     def describe(self) -> str:
         """For error messages."""

@@ -36,40 +36,63 @@ def audit(
     surrogate: str,
     truth_seconds: float,
 ) -> Iterator[dict[str, Any]]:
-    """Rows of PROXY_SCHEMA, for each kind, bits and lambda (key of `slopes` and `curvature`).
+    """Rows of PROXY_SCHEMA for each truth (closed and open), kind and bits, for each lambda (the keys of `slopes` and
+    `curvature`) and for means over them.
 
     rows: measured layers. truth_seconds: what one of them costs.
     """
-    layers = rows.filter((pl.col("level") == "layer") & (pl.col("mode") == "add"))
-    keys = layers.select("kind", "bits", "lambda").unique().sort("kind", "bits", "lambda")
-    for kind, bits, lmbda in keys.iter_rows():
-        own = layers.filter(pl.col("kind").eq(kind) & pl.col("bits").eq(bits) & pl.col("lambda").eq(lmbda))
-        means = own.filter(pl.col("clip") == MEAN)
-        sites, zetas = means["call_site"].to_list(), means["zeta"].to_numpy()
-        common = {"level": "layer", "kind": kind, "bits": bits, "lambda": lmbda, "count": len(sites)}
+    for mode, against in (("add", "closed"), ("open", "open")):
+        layers = rows.filter((pl.col("level") == "layer") & (pl.col("mode") == mode))
+        for kind, bits in layers.select("kind", "bits").unique().sort("kind", "bits").iter_rows():
+            own = layers.filter(pl.col("kind").eq(kind) & pl.col("bits").eq(bits))
+            for lambdas in [*([lmbda] for lmbda in slopes), list(slopes)]:
+                common = {
+                    "level": "layer",
+                    "kind": kind,
+                    "bits": bits,
+                    "lambda": lambdas[0] if len(lambdas) == 1 and len(slopes) > 1 else None,
+                    "against": against,
+                    "surrogate": surrogate,
+                }
+                here = own.filter(pl.col("lambda").is_in(lambdas))
+                for row in _compare(here, kind, bits, lambdas, slopes, curvature, truth_seconds):
+                    yield common | row
+                if len(slopes) == 1:
+                    break  # its mean is itself
 
-        def row(name: str, scores: Scores, seconds: float, common: Any = common, zetas: Any = zetas) -> Any:
-            return common | {
-                "proxy": name,
-                "rank_correlation": rank_correlation(scores, zetas),
-                "seconds": seconds,
-                "surrogate": surrogate,
-            }
 
-        arrays = slopes[lmbda]
-        for name, score in _FROM_SLOPES.items():
-            values = [_of_all(arrays.get(f"{site}|{kind}|{bits}"), score) for site in sites]
-            yield row(name, values, float(arrays["seconds"][0 if name == "SQNR" else 1]))
-        if kind == "w" and lmbda in curvature:
-            second = curvature[lmbda]  # holds seconds alone where the surrogate is not smooth enough
-            products = np.array([second.get(f"{site}|{bits}", np.zeros(2)) for site in sites])
-            traces = np.array([second.get(f"{site}|trace", np.zeros(1))[0] for site in sites])
-            yield row("Hutchinson", traces * products[:, 1], float(second["seconds"][0]))
-            yield row("dw^T H dw", products[:, 0], float(second["seconds"][1]))
-        halves = _halves(own.filter(pl.col("clip") != MEAN), sites)
-        if halves is not None:
-            correlation = rank_correlation(*halves)
-            yield row("truth, half of the clips", zetas, truth_seconds * len(sites)) | {"rank_correlation": correlation}
+def _compare(
+    rows: pl.DataFrame,
+    kind: str,
+    bits: int,
+    lambdas: list[float],
+    slopes: Mapping[float, Arrays],
+    curvature: Mapping[float, Arrays],
+    truth_seconds: float,
+) -> Iterator[dict[str, Any]]:
+    """Every score of one kind and width against the mean of `rows` over `lambdas`."""
+    means = rows.filter(pl.col("clip") == MEAN).group_by("call_site", maintain_order=True).agg(pl.col("zeta").mean())
+    sites, zetas = means["call_site"].to_list(), means["zeta"].to_numpy()
+
+    def row(name: str, scores: Scores, seconds: float) -> dict[str, Any]:
+        correlation = rank_correlation(scores, zetas)
+        return {"proxy": name, "rank_correlation": correlation, "count": len(sites), "seconds": seconds}
+
+    for name, score in _FROM_SLOPES.items():
+        each = [[_of_all(slopes[lmbda].get(f"{site}|{kind}|{bits}"), score) for site in sites] for lmbda in lambdas]
+        seconds = sum(float(slopes[lmbda]["seconds"][0 if name == "SQNR" else 1]) for lmbda in lambdas)
+        yield row(name, np.mean(each, 0), seconds)
+    if kind == "w" and curvature:
+        second = [curvature[lmbda] for lmbda in lambdas]  # hold seconds alone where the surrogate is not smooth enough
+        products = np.array([[own.get(f"{site}|{bits}", np.zeros(2)) for site in sites] for own in second])
+        traces = np.array([[own.get(f"{site}|trace", np.zeros(1))[0] for site in sites] for own in second])
+        spent = [sum(float(own["seconds"][part]) for own in second) for part in (0, 1)]
+        yield row("Hutchinson", (traces * products[..., 1]).mean(0), spent[0])
+        yield row("dw^T H dw", products[..., 0].mean(0), spent[1])
+    halves = _halves(rows.filter(pl.col("clip") != MEAN), sites)
+    if halves is not None:
+        seconds = truth_seconds * len(sites) * len(lambdas)
+        yield row("truth, half of the clips", zetas, seconds) | {"rank_correlation": rank_correlation(*halves)}
 
 
 def _of_all(scores: NDArray[np.float64] | None, name: str) -> float:

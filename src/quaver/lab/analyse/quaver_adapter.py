@@ -27,7 +27,8 @@ _ENCODER_PARTS = ("encoder", "estimator")
 
 
 class QuaverAdapter:
-    """A `Codec` in floating point at a few qualities; operating point i is qualities[i].
+    """A `Codec` in floating point at a few qualities; operating point i is qualities[i]. The codec is set to that, to
+    counting the bits of motion, and to using its encoder's networks.
 
     R is all that a frame costs: coefficients and vectors as the codec counts them, and what no network touches:
     levels and intra DC, whose bits are table lengths.

@@ -39,16 +39,18 @@ def report(table: SensitivityTable) -> str:
         return f'<div id="{name}" class="figure"></div>'
 
     has = _contents(table)
-    for mode, words in (("add", "alone quantized, the rest float"), ("drop", "alone raised, the rest quantized")):
-        for level in ("module", "layer"):
-            if (level, mode) in has:
-                name = f"{level}-{mode}"
-                note = f"ζ = ΔJ / R of each {level} {words}. Grey: not above the noise floor. " + (
-                    "Click a row for its channels and histograms." if level == "layer" else ""
-                )
-                map_of = lambda level=level, mode=mode: figures.heatmap(table, level, mode)  # noqa: E731
-                section(f"{level.title()}s, {mode}-one", note, drawing(name, map_of))
-    section("Worst", "Means over clips and λ, above the noise floor.", _worst(table))
+    for level in ("module", "layer"):
+        modes = [mode for mode in _MODES if (level, mode) in has]
+        if {"add", "open"} <= set(modes):
+            modes.insert(0, "estimate")
+        if modes:
+            for mode in modes:
+                drawings[f"{level}-{mode}"] = figures.heatmap(table, level, mode)
+            options = "".join(f'<option value="{level}-{mode}">{_MODES[mode]}</option>' for mode in modes)
+            menu = f'<select class="map" data-figure="{level}-map">{options}</select>'
+            note = _MAP_NOTE + (" Click a row for its channels and histograms." if level == "layer" else "")
+            section(f"{level.title()}s", note, menu, f'<div id="{level}-map" class="figure"></div>')
+    section("Worst", "Means over clips and λ.", _worst(table))
     section(
         "One call site", _SITE_NOTE, '<select id="site"></select>', '<div id="channels" class="figure"></div>', _PAIR
     )
@@ -78,6 +80,13 @@ def report(table: SensitivityTable) -> str:
     )
 
 
+_MODES = {
+    "estimate": "best estimate: the closed loop as far as its noise permits, else open loop, amplified",
+    "add": "closed loop, this part quantized, the rest float",
+    "open": "open loop: each frame from the float model's state",
+    "drop": "closed loop, this part raised to float, the rest quantized",
+}
+_MAP_NOTE = "ζ = ΔJ / R, mean over clips and λ. Grey: not above the noise floor."
 _SITE_NOTE = "Channels sorted by ζ, measured ones dark; what its weights are and what arrives at it."
 _PAIR = '<div class="two"><div id="weights" class="figure"></div><div id="inputs" class="figure"></div></div>'
 _IMPULSE_NOTE = (
@@ -88,8 +97,8 @@ _PAIRS_NOTE = (
     "J of two modules quantized together, less what each costs alone. Where this is not small, scores do not add."
 )
 _PROXY_NOTE = (
-    "Spearman's rank correlation to the measured ζ, mean over λ, and processor seconds for all of them together;"
-    " derivatives on the surrogate that the manifest names."
+    "Spearman's rank correlation to the measured ζ in closed and in open loop, means over λ, and processor seconds for"
+    " all of them together; derivatives on the surrogate that the manifest names."
 )
 
 
@@ -119,8 +128,7 @@ def _floor(table: SensitivityTable) -> str:
 
 
 def _worst(table: SensitivityTable) -> str:
-    scores = table.scores("layer" if table.layers() else "module")
-    shown = (pl.col("source") == "measured") & ~pl.col("under_floor") & (pl.col("zeta") > 0)
+    scores = table.worst("layer" if table.layers() else "module")
     rows = [
         (
             row["call_site"],
@@ -132,7 +140,7 @@ def _worst(table: SensitivityTable) -> str:
             f"{row['dD']:+.4f}",
             "encoder only" if row["encoder_only"] else "",
         )
-        for row in scores.filter(shown).head(_WORST).iter_rows(named=True)
+        for row in scores.head(_WORST).iter_rows(named=True)
     ]
     return _table(("call site", "kind", "bits", "ζ %", "±", "ΔR bpp", "ΔD", ""), rows)
 
@@ -176,16 +184,21 @@ def _gains(table: SensitivityTable) -> str:
 
 
 def _proxies(table: SensitivityTable) -> str:
-    means = (
-        table.proxies.group_by("level", "kind", "bits", "proxy", maintain_order=True)
-        .agg(pl.col("rank_correlation", "seconds").mean(), pl.col("count").first())
-        .sort("level", "kind", "bits", maintain_order=True)
+    """Means over lambda where they were taken; of channels what there is."""
+    rows = table.proxies.filter(pl.col("lambda").is_null() | (pl.col("level") == "channel"))
+    groups = rows.group_by("level", "kind", "bits", "proxy", maintain_order=True).agg(
+        pl.col("rank_correlation").filter(against="closed").mean().alias("closed"),
+        pl.col("rank_correlation").filter(against="open").mean().alias("open"),
+        pl.col("seconds").max(),
+        pl.col("count").first(),
     )
     return _table(
-        ("of", "kind", "bits", "score", "rank correlation", "seconds", "compared"),
+        ("of", "kind", "bits", "score", "closed loop", "open loop", "seconds", "compared"),
         [
-            (f"{level}s", figures.KINDS[kind], bits, proxy, _number(correlation), f"{seconds:.1f}", count)
-            for level, kind, bits, proxy, correlation, seconds, count in means.iter_rows()
+            (f"{level}s", figures.KINDS[kind], bits, name, _number(closed), _number(unlooped), f"{seconds:.1f}", count)
+            for level, kind, bits, name, closed, unlooped, seconds, count in groups.sort(
+                "level", "kind", "bits", maintain_order=True
+            ).iter_rows()
         ],
     )
 

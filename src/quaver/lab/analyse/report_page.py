@@ -16,15 +16,18 @@ select { font: inherit; padding: 4px 8px; max-width: 100%; } pre { font-size: 12
 SCRIPT = """
 const data = JSON.parse(document.getElementById("data").textContent);
 const config = {responsive: true, displayModeBar: false};
-for (const [name, figure] of Object.entries(data.figures)) {
-  Plotly.newPlot(name, figure.data, figure.layout, config);
-  if (name.startsWith("layer-")) {
-    document.getElementById(name).on("plotly_click", event => {
+function draw(place, name) { return Plotly.react(place, data.figures[name].data, data.figures[name].layout, config); }
+for (const select of document.querySelectorAll("select.map")) {
+  select.onchange = () => draw(select.dataset.figure, select.value);
+  select.onchange();
+  if (select.dataset.figure == "layer-map") {
+    document.getElementById("layer-map").on("plotly_click", event => {
       choose(event.points[0].y);
       document.getElementById("site").scrollIntoView({behavior: "smooth"});
     });
   }
 }
+for (const name of Object.keys(data.figures)) if (document.getElementById(name)) draw(name, name);
 const menu = document.getElementById("site");
 for (const site of data.sites) menu.add(new Option(site, site));
 menu.onchange = () => choose(menu.value);
@@ -32,7 +35,7 @@ menu.onchange = () => choose(menu.value);
 function layout(title, x, y) {
   return {title: {text: title, font: {size: 13}}, height: 260, margin: {l: 55, r: 10, t: 34, b: 40},
           plot_bgcolor: "#f2f2f0", font: {family: "system-ui, sans-serif", size: 12},
-          xaxis: {title: x}, yaxis: {title: y, gridcolor: "#dcdcd8"}, bargap: 0.05, showlegend: false};
+          xaxis: {title: {text: x}}, yaxis: {title: {text: y}, gridcolor: "#dcdcd8"}, bargap: 0.05, showlegend: false};
 }
 
 function choose(site) {
@@ -53,7 +56,7 @@ function choose(site) {
   if (traces.length) {
     const shape = layout("", "output channels of weights, worst first", "ζ %");
     Object.assign(shape, {height: 300, grid: {rows: 1, columns: 2, pattern: "independent"},
-                          xaxis2: {title: "input channels, worst first"}, yaxis2: {gridcolor: "#dcdcd8"}});
+                          xaxis2: {title: {text: "input channels, worst first"}}, yaxis2: {gridcolor: "#dcdcd8"}});
     Plotly.react(place, traces, shape, config);
   } else {
     Plotly.purge(place);

@@ -25,15 +25,17 @@ BARS = 64  # of a histogram
 
 @dataclass(frozen=True)
 class Survey:
-    """layers: names with weights, in the model's order. inputs: call sites (`layer` or `layer@role`). first: per call
-    site the first frame that calls it. state: recirculated parts. scales: of inputs and state parts by bits.
-    idle: layers that were never called. widths: channels by (call site, kind).
+    """layers: names with weights, in the model's order. inputs: call sites (`layer` or `layer@role`). first, last: per
+    call site the first frame that calls it and, where that is not the end of what was seen, the last.
+    state: recirculated parts. scales: of inputs and state parts by bits. idle: layers that were never called.
+    widths: channels by (call site, kind).
     """
 
     layers: tuple[str, ...]
     inputs: tuple[str, ...]
     modules: dict[str, str]
     first: dict[str, int]
+    last: dict[str, int]
     state: tuple[str, ...]
     idle: tuple[str, ...]
     scales: dict[tuple[str, int], Scale]
@@ -118,6 +120,7 @@ def survey(adapter: CodecAdapter, clips: ClipSet, frames: int, bits: Sequence[in
         inputs,
         {name: module_of(adapter, name) for name in (*layers, *inputs)},
         watch.first,
+        {site: t for site, t in watch.last.items() if t < frames - 1},
         tuple(states),
         tuple(name for name in names if name not in called),
         scales,
@@ -127,10 +130,11 @@ def survey(adapter: CodecAdapter, clips: ClipSet, frames: int, bits: Sequence[in
 
 
 class _Watch:
-    """Notes in which frame each call site is called first."""
+    """Notes in which frames each call site is called first and last."""
 
     def __init__(self, adapter: CodecAdapter, names: Sequence[str]) -> None:
         self.first: dict[str, int] = {}
+        self.last: dict[str, int] = {}
         self._adapter, self._names, self._t = adapter, names, 0
 
     def begin(self, t: int) -> None:
@@ -140,7 +144,9 @@ class _Watch:
         def hook(name: str) -> Any:
             def before(module: nn.Module, arguments: Any) -> None:
                 role = self._adapter.role()
-                self.first.setdefault(f"{name}@{role}" if role else name, self._t)
+                site = f"{name}@{role}" if role else name
+                self.first.setdefault(site, self._t)
+                self.last[site] = self._t
 
             return before
 

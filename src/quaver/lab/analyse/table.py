@@ -29,7 +29,7 @@ SCHEMA: dict[str, Any] = {
     "level": pl.String,  # module | layer | channel | pair | codec
     "channel": pl.Int32,
     "bits": pl.Int32,
-    "mode": pl.String,  # add | drop | impulse | noise
+    "mode": pl.String,  # add | open | drop | impulse | noise | open noise
     "lambda": pl.Float64,
     "clip": pl.String,  # or "mean"
     "frames": pl.Int32,
@@ -57,7 +57,8 @@ PROXY_SCHEMA: dict[str, Any] = {
     "level": pl.String,
     "kind": pl.String,
     "bits": pl.Int32,
-    "lambda": pl.Float64,
+    "lambda": pl.Float64,  # null: means over all
+    "against": pl.String,  # closed | open: the truth it is compared with
     "rank_correlation": pl.Float64,  # Spearman's, to the measured zeta
     "count": pl.Int32,  # of layers or channels compared
     "seconds": pl.Float64,  # of the processor, for all of them together
@@ -104,21 +105,38 @@ class SensitivityTable:
             .agg(
                 pl.col("zeta").mean(),
                 (pl.col("stderr").pow(2).mean().sqrt()).alias("stderr"),
-                pl.col("under_floor").all(),
+                pl.when(pl.col("floor").is_null().any())
+                .then(None)
+                .otherwise(pl.col("floor").pow(2).sum().sqrt() / pl.len())
+                .alias("floor"),
                 pl.col("dR").mean(),
                 pl.col("dD").mean(),
                 pl.col("first").mean(),
                 pl.col("fisher").mean(),
             )
+            .with_columns((pl.col("zeta").abs() <= pl.col("floor")).alias("under_floor"))
             .sort(["zeta", *groups], descending=[True, *[False] * len(groups)])
         )
+
+    def estimates(self, level: str = "layer") -> pl.DataFrame:
+        """As `scores`, from the closed loop as far as its noise permits and else from what was measured without the
+        loop: what an allocation should believe. See `quaver.lab.analyse.estimate`."""
+        from quaver.lab.analyse.estimate import estimates
+
+        return estimates(self, level)
+
+    def worst(self, level: str = "layer") -> pl.DataFrame:
+        """What certainly costs something, most first: estimates where there are some, or scores above the floor."""
+        modes = set(self.means.filter(level=level)["mode"])
+        known = self.estimates(level) if {"add", "open"} <= modes else self.scores(level, min(modes, default="add"))
+        return known.filter((pl.col("zeta") > 0) & ~pl.col("under_floor") & (pl.col("source") != "predicted"))
 
     def merge(self, *others: SensitivityTable) -> SensitivityTable:
         """All rows; of rows with the same key the last table's."""
         tables = (self, *others)
         rows = pl.concat([table.rows for table in tables]).unique(KEY, keep="last", maintain_order=True)
         proxies = pl.concat([table.proxies for table in tables]).unique(
-            ["proxy", "level", "kind", "bits", "lambda", "surrogate"], keep="last", maintain_order=True
+            ["proxy", "level", "kind", "bits", "lambda", "against", "surrogate"], keep="last", maintain_order=True
         )
         runs = [run for table in tables for run in table.manifest.get("merged", [table.manifest]) if run]
         histograms = {name: value for table in tables for name, value in table.histograms.items()}
@@ -168,7 +186,7 @@ class SensitivityTable:
         return self.rows.filter(pl.col("level") == "layer")["call_site"].unique(maintain_order=True).to_list()
 
     def heatmap(self, level: str = "layer", mode: str = "add") -> Figure:
-        """zeta of parts (rows) by kind and bits (columns), logarithmic."""
+        """zeta of parts (rows) by kind and bits (columns), logarithmic. Modes as in the table, or "estimate"."""
         from quaver.lab.analyse.figures import heatmap
 
         return heatmap(self, level, mode)

@@ -1,6 +1,8 @@
 """The truth: every part quantized in the closed loop, by itself, with others, and alone left out.
 
     add     J(this part at b bits, all else float) - J(float)
+    open    the same, but every frame from the state that the float model left: what a frame loses at once. The loop
+            amplifies that, and buries it in chaos; open, the noise is a hundredth
     drop    J(all weights and inputs at the target's bits) - J(the same, but this part float): what raising it gains
     pair    J(two modules) - J(float), less what each of them costs alone
     noise   J(weights off by 1e-4) - J(float): what is not more than that is no sensitivity
@@ -58,15 +60,19 @@ def trials(config: AnalyseConfig, survey: Survey, points: tuple[int, ...]) -> li
             kinds: Sequence[Kind] = [kind for kind in config.kinds if level == "module" or kind in ("w", "a")]
             parts = survey.parts(level, kinds)
             result += _add(config, parts, points) if "add" in config.modes else []
+            result += _add(config, parts, points, open=True) if "open" in config.modes else []
             result += _drop(config, survey, parts, points) if "drop" in config.modes else []
     if config.pairs and "add" in config.modes:
         result += _pairs(config, survey, points)
     return result + _over_time(config, survey, points)
 
 
-def noise_jobs(config: AnalyseConfig, points: tuple[int, ...]) -> list[Job]:
-    frames = max(config.frames, config.drift_frames)
-    return [Job((), frames, points, noise=config.seed + number) for number in range(config.noise)]
+def noise_jobs(config: AnalyseConfig, points: tuple[int, ...], open: bool = False) -> list[Job]:
+    """The perturbations; what is not measured needs no floor."""
+    if open and "open" not in config.modes:
+        return []
+    frames = config.frames if open else max(config.frames, config.drift_frames)
+    return [Job((), frames, points, noise=config.seed + number, open=open) for number in range(config.noise)]
 
 
 def jobs_of(all_trials: Iterable[Trial]) -> list[Job]:
@@ -78,9 +84,10 @@ def jobs_of(all_trials: Iterable[Trial]) -> list[Job]:
     return list(found)
 
 
-def _add(config: AnalyseConfig, parts: list[Part], points: tuple[int, ...]) -> list[Trial]:
+def _add(config: AnalyseConfig, parts: list[Part], points: tuple[int, ...], open: bool = False) -> list[Trial]:
+    mode = "open" if open else "add"
     return [
-        Trial(part, bits, part.level, "add", Job(part.settings(bits), config.frames, points))
+        Trial(part, bits, part.level, mode, Job(part.settings(bits), config.frames, points, open=open))
         for part in parts
         for bits in config.bits
     ]
@@ -98,13 +105,12 @@ def _drop(config: AnalyseConfig, survey: Survey, parts: list[Part], points: tupl
 
 
 def _pairs(config: AnalyseConfig, survey: Survey, points: tuple[int, ...]) -> list[Trial]:
-    """Modules with their weights and inputs, two at a time."""
-    result = []
+    """Modules with their weights and inputs, two at a time, at the fewest bits."""
+    bits, result = min(config.bits), []
     for a, b in combinations(survey.parts("module", ["wa"]), 2):
         both = Part(f"{a.name} + {b.name}", a.module, "module", "wa", a.layers + b.layers, a.inputs + b.inputs)
-        for bits in config.bits:
-            one, other, joint = (Job(part.settings(bits), config.frames, points) for part in (a, b, both))
-            result.append(Trial(both, bits, "pair", "add", joint, less=(one, other)))
+        one, other, joint = (Job(part.settings(bits), config.frames, points) for part in (a, b, both))
+        result.append(Trial(both, bits, "pair", "add", joint, less=(one, other)))
     return result
 
 
@@ -133,6 +139,7 @@ class Reading:
     encoder_only: tuple[str, ...]
     reference: Curves  # of the float model, as long as the longest job
     noise: tuple[Curves, ...]
+    open_noise: tuple[Curves, ...] = ()
 
     def rows(self, trial: Trial, results: Results) -> Iterator[dict[str, Any]]:
         """One row per lambda and clip, then their mean."""
@@ -145,6 +152,8 @@ class Reading:
         lambdas = tuple(self.lambdas[point] for point in job.points)
         curves = change.cost(lambdas) / reference.rate.mean(-1, keepdims=True)
         floors = self._floors(job)
+        if floors is not None and trial.less:
+            floors = floors * 2**0.5  # four runs that may be off, not two
         for place, lmbda in enumerate(lambdas):
             common = {
                 "model_hash": self.model_hash,
@@ -170,11 +179,13 @@ class Reading:
             yield common | {"clip": MEAN} | _figures(*parts, floor) | _memory(curves[place].mean(0), job)
 
     def noise_rows(self, config: AnalyseConfig) -> Iterator[dict[str, Any]]:
-        """The floor itself, at the frames of rankings and of drift."""
+        """The floor itself: closed, at the frames of rankings and of drift, and open."""
         every = tuple(range(len(self.lambdas)))
-        for frames in sorted({config.frames, max(config.frames, config.drift_frames)}):
-            floors = self._floors(float_job(frames, every))
-            assert floors is not None
+        jobs = [Job((), frames, every) for frames in sorted({config.frames, max(config.frames, config.drift_frames)})]
+        for job in [*jobs, Job((), config.frames, every, open=True)]:
+            floors = self._floors(job)
+            if floors is None:
+                continue
             for place, lmbda in enumerate(self.lambdas):
                 for clip, name in enumerate((*self.clips, MEAN)):
                     yield {
@@ -183,10 +194,10 @@ class Reading:
                         "module": "",
                         "kind": "w",
                         "level": "codec",
-                        "mode": "noise",
+                        "mode": "open noise" if job.open else "noise",
                         "lambda": lmbda,
                         "clip": name,
-                        "frames": frames,
+                        "frames": job.frames,
                         "floor": float(floors[place, clip]),
                         "source": "measured",
                     }
@@ -197,11 +208,12 @@ class Reading:
 
     def _floors(self, job: Job) -> NDArray[np.float64] | None:
         """(points, clips + 1): twice the root mean square of zeta under perturbation, of each clip and of the mean."""
-        if not self.noise or job.frames > self.noise[0].rate.shape[-1]:
+        noise = self.open_noise if job.open else self.noise
+        if not noise or job.frames > noise[0].rate.shape[-1]:
             return None
         lambdas, reference = [self.lambdas[point] for point in job.points], self._float(job)
         zetas = []
-        for curves in self.noise:
+        for curves in noise:
             shown = curves.first(job.frames)
             moved = Curves(shown.rate[list(job.points)], shown.distortion[list(job.points)])
             cost = _difference(moved, reference, 1).cost(lambdas).mean(-1)

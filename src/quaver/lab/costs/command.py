@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from quaver.errors import UsageError
 from quaver.lab.costs.codec import codec_layers, model_layers, model_plan, skeleton_bytes
 from quaver.lab.costs.layers import Layer
@@ -21,7 +23,7 @@ from quaver.lab.models.codec import Codec
 from quaver.lab.models.presets import PRESETS
 from quaver.lab.models.weights import read_codec, weights_hash
 from quaver.lab.quant.plan import QuantPlan
-from quaver.runtime.model import IntegerModel, load_model
+from quaver.runtime.model import IntegerModel, load_model, model_folders
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,24 @@ def cost_report(model: str, plan: Path | None, profile: str, workload: Workload)
 def measure_machine(
     models: Sequence[str], sizes: Sequence[Workload], name: str, timing: Timing, show: Show
 ) -> HardwareProfile:
-    """A profile over the layers of presets (untrained: times do not depend on weights) and of model files."""
+    """A profile over the layers of presets, with random weights, on which times do not depend, and of model files."""
     graphs: dict[str, IntegerModel] = {}
     for each in models:
-        if each in PRESETS:
-            graphs[each] = lower(Codec(PRESETS[each](), load_model("skeleton")), each)
+        if _is_preset(each):
+            graphs[each] = lower(_random_codec(each), each)
         else:
             graphs[each] = load_model(each)
     return survey(graphs, sizes, name, timing, show)
+
+
+def _random_codec(preset: str) -> Codec:
+    """Untrained, but for last layers that are not zero: lowering would leave out what they do not read."""
+    codec = Codec(PRESETS[preset](), load_model("skeleton"))
+    generator = torch.Generator().manual_seed(0)
+    for parameter in codec.parameters():
+        if parameter.ndim == 4:
+            torch.nn.init.normal_(parameter, std=0.05, generator=generator)
+    return codec
 
 
 @dataclass(frozen=True)
@@ -79,14 +91,20 @@ class _Read:
 
 def _read(model: str, workload: Workload) -> _Read:
     full = QuantPlan({}, "W7A8")
-    if model.endswith(".safetensors") or model in PRESETS:
+    preset = _is_preset(model)
+    if preset or model.endswith(".safetensors"):
         skeleton = load_model("skeleton")
-        codec = Codec(PRESETS[model](), skeleton) if model in PRESETS else read_codec(Path(model), skeleton)
-        known = "" if model in PRESETS or codec.plan is not None else weights_hash(codec)
+        codec = Codec(PRESETS[model](), skeleton) if preset else read_codec(Path(model), skeleton)
+        known = "" if preset or codec.plan is not None else weights_hash(codec)
         return _Read(codec_layers(codec, workload), codec.plan or full, skeleton_bytes(skeleton), known)
     integer = load_model(model)
     peaks = {name: peak_bytes(graph, workload.map(name)) for name, graph in integer.graphs.items()}
     return _Read(model_layers(integer, workload), model_plan(integer), skeleton_bytes(integer), "", peaks)
+
+
+def _is_preset(name: str) -> bool:
+    """Whether a name stands for a preset, and for no model that is installed."""
+    return name in PRESETS and not any((folder / f"{name}.qvm").is_file() for folder in model_folders())
 
 
 def _check_model(plan: QuantPlan, read: _Read, model: str) -> None:

@@ -9,7 +9,7 @@ from datetime import date
 from quaver.lab.costs import fixed
 from quaver.lab.costs.codec import model_layers, model_plan
 from quaver.lab.costs.layers import CONVOLUTIONS, Layer
-from quaver.lab.costs.measure import FORMATS, Timing, distinct, graph_ms, layer_entry, machine, skeleton_entry
+from quaver.lab.costs.measure import FORMATS, ROUNDS, Timing, distinct, graph_ms, layer_entry, machine, skeleton_entry
 from quaver.lab.costs.profile import Entry, Format, GraphTime, HardwareProfile, Rules
 from quaver.lab.costs.workload import Workload
 from quaver.runtime.model import IntegerModel
@@ -82,5 +82,6 @@ def _graph_time(
 
 
 def _description(timing: Timing) -> dict[str, str]:
-    how = f"one thread; median of {timing.repeats} runs, the fastest of 3 rounds; layers by the profiler's kernel times"
+    runs = f"{ROUNDS} x {timing.repeats} runs"
+    how = f"one thread; {runs}; networks: median of CPU time; layers: quartile of ONNX Runtime's kernel times"
     return machine() | {"measured": how, "date": date.today().isoformat(), "executor": "onnx"}
