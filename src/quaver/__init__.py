@@ -6,7 +6,7 @@ core; they are imported when first used, so that importing quaver costs nothing.
 
 from __future__ import annotations
 
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ _WHERE = {
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
+        from importlib import metadata
+
         return metadata.version("quaver")
     if name not in _WHERE:
         raise AttributeError(f"module 'quaver' has no attribute {name!r}")

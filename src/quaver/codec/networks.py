@@ -9,12 +9,14 @@ import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quaver.bitstream.record import FrameKind
 from quaver.runtime.executors import select
+from quaver.runtime.executors.deferred import Deferred
 from quaver.runtime.executors.protocol import Runner
 from quaver.runtime.executors.strips import StripRunner
 from quaver.runtime.graph import IntegerGraph
@@ -98,14 +100,15 @@ def default_threads() -> int:
 
 
 def prepare(model: IntegerModel, executor: str | None = None, threads: int = 0, encoding: bool = False) -> Engine:
-    """Choose an executor (by self-test unless named) and prepare the networks; `encoding` also prepares those
-    that only the encoder runs. With several `threads` (0: `default_threads`) networks run on as many strips side by
-    side. ModelError where the executor's integers are wrong on this machine."""
+    """Choose an executor, by self-test, for the networks, which are made ready when first used; `encoding`: also for
+    those that only the encoder runs. With several `threads` (0: `default_threads`) networks run on as many strips side
+    by side. ModelError where the executor's integers are wrong on this machine."""
     if not model.graphs:
         if executor is not None:
             select.executor(executor)  # nothing will run, but a wrong name is still an error
         return Engine(model, {FrameKind.INTRA: None, FrameKind.INTER: None}, None, executor or "none")
-    chosen = select.choose(model.graphs, executor)
+    graphs = {name: graph for name, graph in model.graphs.items() if encoding or name not in ENCODER_GRAPHS}
+    chosen = select.choose(graphs.values(), executor)
     count = threads or default_threads()
     pool = ThreadPoolExecutor(count) if count > 1 else None
 
@@ -113,7 +116,7 @@ def prepare(model: IntegerModel, executor: str | None = None, threads: int = 0, 
         whole = chosen.prepare(graph)
         return StripRunner(whole, graph, count, pool) if pool is not None else whole
 
-    runners = {name: runner(graph) for name, graph in model.graphs.items() if encoding or name not in ENCODER_GRAPHS}
+    runners = {name: Deferred(partial(runner, graph)) for name, graph in graphs.items()}
 
     def of(kind: str) -> FrameNetworks:
         return FrameNetworks(

@@ -41,11 +41,16 @@ def unpack(payload: NDArray[np.uint8], bits: NDArray[np.uint8], shape: tuple[int
     length = int(np.prod(shape[1:], dtype=np.int64))
     if len(payload) != -(-int(bits.astype(np.int64).sum()) * length // 8):
         raise ModelError("packed weights: the payload's length does not fit its rows")
-    stream = np.unpackbits(payload)
-    rows, start = np.zeros((shape[0], length), np.int8), 0
-    for number, width in enumerate(bits.tolist()):
-        rows[number] = _from_bits(stream[start : start + width * length], width, length)
-        start += width * length
+    # A number begins at some bit of a byte and ends in that byte or the next: both as 16 bits, what comes before it
+    # shifted out to the left, and back to the right with its sign.
+    width = bits.astype(np.int64)
+    starts = np.concatenate([[0], np.cumsum(width * length)[:-1]]) if len(bits) else width
+    first = starts[:, None] + width[:, None] * np.arange(length)
+    padded = np.concatenate([payload, np.zeros(2, np.uint8)]).astype(np.uint16)
+    pairs = padded[:-1] << 8 | padded[1:]
+    found = (pairs[first >> 3] << (first & 7).astype(np.uint16)).view(np.int16)
+    rows = (found >> (16 - np.maximum(width, 2))[:, None].astype(np.int16)).astype(np.int8)
+    rows[width == 0] = 0
     return rows.reshape(shape)
 
 
@@ -78,11 +83,3 @@ def unpack_arrays(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]
 
 def _to_bits(row: NDArray[np.int8], width: int) -> NDArray[np.uint8]:
     return np.unpackbits(row.view(np.uint8)[:, None], axis=1)[:, 8 - width :].ravel()
-
-
-def _from_bits(stream: NDArray[np.uint8], width: int, length: int) -> NDArray[Any]:
-    if width == 0:
-        return np.zeros(length, np.int8)
-    numbers = stream.reshape(length, width)
-    full = np.concatenate([numbers[:, :1].repeat(8 - width, 1), numbers], axis=1)  # the sign extended
-    return np.packbits(full, axis=1).ravel().view(np.int8)

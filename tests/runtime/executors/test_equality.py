@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -83,47 +82,3 @@ def test_weights_up_to_64_never_saturate_pairs(limit: int) -> None:
         plain = Conv("y", "x", "y", weight, conv.bias, conv.multiplier, 0, 0)
         wrong += int((saturating_sums(plain, x) != exact).any())
     assert (wrong == 0) == (limit == 64)
-
-
-def test_a_wrong_executor_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Wrong(ReferenceExecutor):
-        def prepare(self, graph, threads=1):  # type: ignore[no-untyped-def]
-            class Runner:
-                def run(self, inputs):  # type: ignore[no-untyped-def]
-                    outputs = ReferenceExecutor().prepare(graph).run(inputs)
-                    return {key: value ^ (value == 77) for key, value in outputs.items()}
-
-            return Runner()
-
-    class Stranger:
-        name, prepare = "onnx", Wrong().prepare
-
-    monkeypatch.setattr(select, "EXECUTORS", {"onnx": Stranger(), "reference": ReferenceExecutor()})
-    graphs = {"g": separable(1)}
-    assert select.choose(graphs).name == "reference"
-    with pytest.raises(Exception, match="computes wrong integers"):
-        select.choose(graphs, "onnx")
-
-
-def test_a_pass_is_remembered_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    graphs = {"g": separable(2)}
-    tested = []
-    real = select.self_test
-
-    def counted(*arguments):  # type: ignore[no-untyped-def]
-        tested.append(arguments[0].name)
-        return real(*arguments)
-
-    monkeypatch.setattr(select, "self_test", counted)
-    for _ in range(2):
-        assert select.choose(graphs).name == "onnx"
-    assert tested == ["onnx"]
-    select.choose(graphs, "onnx-f32")
-    select.choose({"g": separable(3)})
-    assert tested == ["onnx", "onnx-f32", "onnx"]
-
-
-def test_without_a_place_to_remember_it_is_tested_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert select.choose({"g": separable(2)}).name == "onnx"

@@ -11,22 +11,20 @@ import hashlib
 import os
 import platform
 import re
-from collections.abc import Iterable
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 
+from quaver.runtime.executors.onnx_runtime import library
 from quaver.runtime.graph import IntegerGraph
 
 
-def key_of(executor: str, probes: Iterable[IntegerGraph]) -> str:
+def key_of(executor: str, probe: IntegerGraph) -> str:
     """Names a self-test: 32 hexadecimal digits."""
-    digest = hashlib.sha256(f"{executor} {version('onnxruntime')} {_processor()}".encode())
-    for probe in probes:
-        description, arrays = probe.to_arrays()
-        digest.update(repr(description).encode())
-        for name in sorted(arrays):
-            digest.update(arrays[name].tobytes())
+    digest = hashlib.sha256(f"{executor} {library().__version__} {_processor()}".encode())
+    description, arrays = probe.to_arrays()
+    digest.update(repr(description).encode())
+    for name in sorted(arrays):
+        digest.update(arrays[name].tobytes())
     return digest.hexdigest()[:32]
 
 
