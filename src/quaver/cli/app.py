@@ -24,6 +24,7 @@ from quaver.cli import (
     profile,
     quantize,
     score,
+    search,
     train,
     verify,
 )
@@ -57,6 +58,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     profile.profile,
     costs.costs,
     allocate.allocate,
+    search.search,
     export.export,
 )
 for command in COMMANDS:

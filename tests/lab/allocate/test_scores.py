@@ -47,6 +47,17 @@ def test_means_of_what_was_measured() -> None:
     assert found.model_hash == "m" and found.bits("a", "w") == [4]
 
 
+def test_what_the_closed_loop_cannot_see_comes_from_without_the_loop() -> None:
+    rows = [
+        row("a", "w", 4, -0.005, floor=0.01),
+        row("a", "w", 4, 0.0001, mode="open", floor=1e-5),
+        row("b", "w", 4, 0.3, floor=0.01),
+        row("b", "w", 4, 0.2, mode="open", floor=1e-5),
+    ]
+    found = table_scores(SensitivityTable.of(rows)).layers
+    assert found["a", "w", 4] == pytest.approx(0.0001, rel=0.05) and found["b", "w", 4] == pytest.approx(0.3, rel=0.01)
+
+
 def test_tables_that_do_not_serve() -> None:
     with pytest.raises(UsageError, match="2 models"):
         table_scores(SensitivityTable.of([row("a", "w", 4, 1.0), row("a", "w", 4, 1.0, model_hash="n")]))

@@ -56,8 +56,9 @@ class Scores:
 
 
 def table_scores(table: SensitivityTable) -> Scores:
-    """Means over clips and lambda of what a table measured or predicted with one part quantized ("add"). UsageError
-    where it holds several models or no layers."""
+    """Means over clips and lambda of what a table measured or predicted with one part quantized, in closed loop ("add")
+    as far as its noise permits and else without the loop ("open"). UsageError where it holds several models or no
+    layers."""
     hashes = table.rows["model_hash"].unique().to_list()
     if len(hashes) != 1:
         raise UsageError(f"the table holds {len(hashes)} models; one is legal")
@@ -72,17 +73,18 @@ def table_scores(table: SensitivityTable) -> Scores:
 
 
 def _scores(table: SensitivityTable, level: str) -> dict[Key, float]:
-    rows = table.scores(level=level, mode="add")
-    measured: dict[Key, tuple[bool, float]] = {}
-    for row in rows.iter_rows(named=True):
+    """Of a part that has several, an estimate from measurements counts more than a prediction."""
+    modes = set(table.means.filter(level=level)["mode"])
+    sources = [table.scores(level, "add")] + ([table.estimates(level)] if "open" in modes else [])
+    ranked: dict[Key, tuple[bool, float]] = {}
+    for row in (row for rows in sources for row in rows.iter_rows(named=True)):
         key = row["call_site"], row["kind"], row["bits"]
         if row["kind"] not in ("w", "a", "wa") or row["channel"] is not None or row["zeta"] is None:
             continue
-        # A measurement counts more than a prediction of the same.
-        new = row["source"] == "measured", float(row["zeta"])
-        if key not in measured or new[0] >= measured[key][0]:
-            measured[key] = new
-    return {key: zeta for key, (_, zeta) in measured.items()}
+        new = row["source"] != "predicted", float(row["zeta"])
+        if key not in ranked or new[0] >= ranked[key][0]:
+            ranked[key] = new
+    return {key: zeta for key, (_, zeta) in ranked.items()}
 
 
 def _channels(table: SensitivityTable) -> dict[tuple[str, str], dict[int, tuple[float, ...]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -57,8 +58,13 @@ class ClipSet:
 
     def one(self, index: int) -> ClipSet:
         """A single clip."""
-        part = slice(index, index + 1)
-        return ClipSet(self.names[part], self.y[part], self.u[part], self.v[part])
+        return self.some([index])
+
+    def some(self, indices: Sequence[int]) -> ClipSet:
+        """Clips by number, in that order."""
+        chosen = list(indices)
+        names = tuple(self.names[index] for index in chosen)
+        return ClipSet(names, self.y[chosen], self.u[chosen], self.v[chosen])
 
     def frame(self, t: int, repeat: int = 1) -> Planes:
         """Frame t of every clip, all clips `repeat` times in a row."""

@@ -45,7 +45,10 @@ def _pool() -> ThreadPoolExecutor:
 
 
 def each(function: Callable[..., Any], *arguments: Sequence[Any]) -> list[Any]:
-    """`function` of every example."""
+    """`function` of every example, on two threads where torch may have more than one: on a busy machine handing over
+    costs more than it brings."""
+    if torch.get_num_threads() == 1:
+        return list(map(function, *arguments))
     return list(_pool().map(function, *arguments))
 
 

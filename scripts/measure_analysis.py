@@ -1,0 +1,120 @@
+"""Sensitivity tables of several weights with the same settings, what they took, and whether they agree.
+
+Writes WORK/NAME/ (the tables; interrupted runs go on), a row per checkpoint to --out as soon as it is there, and last
+how the order of layers agrees between the first checkpoint and each other.
+
+usage: measure_analysis.py CHECKPOINT... --train DIR --work DIR --out results/analysis.tsv
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+from pathlib import Path
+
+import polars as pl
+import torch
+from clips_apart import halves
+from provenance import comment
+
+from quaver.evaluate.points import read_table, write_table
+from quaver.lab.analyse.analysis import analyse
+from quaver.lab.analyse.clips import choose_clips
+from quaver.lab.analyse.config import AnalyseConfig
+from quaver.lab.analyse.proxies import rank_correlation
+from quaver.lab.analyse.quaver_adapter import QuaverAdapter
+from quaver.lab.analyse.table import SensitivityTable
+from quaver.lab.data.cache import build_cache
+
+HEADER = ("checkpoint", "what", "level", "kind", "bits", "count", "value", "model_hash", "seconds_cpu", "seconds")
+QUALITIES = 20, 44
+
+
+def analysed(checkpoint: Path, arguments: argparse.Namespace) -> tuple[SensitivityTable, float, float]:
+    """The table, and what measuring took of the processor and by the clock, earlier runs included."""
+    cache = halves(build_cache(arguments.train, arguments.cache or arguments.work / "clips", arguments.exclude))[0]
+    clips = choose_clips(cache, arguments.clips, arguments.frames, arguments.size)
+    folder, bits = arguments.work / checkpoint.stem, tuple(int(b) for b in arguments.bits.split(","))
+    if (folder / "sensitivity.parquet").exists() and (folder / "seconds").exists():
+        used, clock = (float(text) for text in (folder / "seconds").read_text().split())
+        return SensitivityTable.load(folder), used, clock
+    config = AnalyseConfig(
+        bits=bits, modes=("add", "open"), frames=arguments.frames, drift_frames=0, impulse_frames=0,
+        pairs=False, proxies=False,
+    )  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    part, begun = folder / "seconds.part", time.monotonic()
+    before = [float(text) for text in part.read_text().split()] if part.exists() else [0.0, 0.0]
+
+    def spent() -> list[float]:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return [before[0] + usage.ru_utime + usage.ru_stime, before[1] + time.monotonic() - begun]
+
+    def keep(progress: object) -> None:
+        part.write_text("{:.1f} {:.1f}".format(*spent()))
+
+    adapter = QuaverAdapter.load(checkpoint, qualities=QUALITIES)
+    table = analyse(adapter, clips, config, folder, announce=lambda estimate: print(estimate, flush=True), show=keep)
+    keep(None)
+    part.replace(folder / "seconds")
+    used, clock = (float(text) for text in (folder / "seconds").read_text().split())
+    return table, used, clock
+
+
+def agreement(name: str, a: SensitivityTable, b: SensitivityTable) -> list[tuple[object, ...]]:
+    """Spearman's correlation between estimates of the call sites that both have."""
+    rows: list[tuple[object, ...]] = []
+    key = ["call_site", "kind", "bits"]
+    for level in ("module", "layer"):
+        joined = (
+            a.estimates(level).join(b.estimates(level), on=key, suffix="_b").filter(pl.col("kind").is_in(["w", "a"]))
+        )
+        for kind, bits in joined.select("kind", "bits").unique().sort("kind", "bits").iter_rows():
+            own = joined.filter(pl.col("kind").eq(kind) & pl.col("bits").eq(bits))
+            value = rank_correlation(own["zeta"].to_list(), own["zeta_b"].to_list())
+            rows.append((name, "Spearman of zeta", level, kind, bits, len(own), _short(value), "", "", ""))
+    return rows
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("checkpoints", type=Path, nargs="+")
+    parser.add_argument("--train", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, default=None)
+    parser.add_argument("--exclude", action="append", default=[])
+    parser.add_argument("--clips", type=int, default=4)
+    parser.add_argument("--frames", type=int, default=8)
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--bits", default="2,4,8")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    tables: dict[str, SensitivityTable] = {}
+    for checkpoint in arguments.checkpoints:
+        table, used, clock = analysed(checkpoint, arguments)
+        tables[checkpoint.stem] = table
+        layers, model = len(table.layers()), table.rows["model_hash"][0][:16]
+        row = (
+            checkpoint.stem, "analysis", "module and layer", "w, a", arguments.bits, layers,
+            "", model, f"{used:.0f}", f"{clock:.0f}",
+        )  # fmt: skip
+        others = [tuple(old.values()) for old in read_table(arguments.out)]
+        kept = [old for old in others if old[:2] != row[:2]]
+        write_table(arguments.out, HEADER, [*kept, row], comment())
+        print(*row, sep="\t", flush=True)
+    first, *rest = tables
+    for name in rest:
+        label = f"{first}, {name}"
+        rows = agreement(label, tables[first], tables[name])
+        kept = [tuple(old.values()) for old in read_table(arguments.out) if old["checkpoint"] != label]
+        write_table(arguments.out, HEADER, [*kept, *rows], comment())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""The search from files: weights and videos in, a plan out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from fractions import Fraction
+from pathlib import Path
+
+from quaver.errors import UsageError
+from quaver.lab.allocate.budgets import parse_budgets
+from quaver.lab.allocate.search import Search, SearchConfig, Step
+from quaver.lab.analyse.clips import ClipSet
+from quaver.lab.analyse.quaver_adapter import QuaverAdapter
+from quaver.lab.costs.codec import codec_layers, skeleton_bytes
+from quaver.lab.costs.profile import load_profile
+from quaver.lab.costs.table import totals
+from quaver.lab.costs.workload import Workload
+from quaver.lab.models.codec import Codec
+from quaver.lab.models.weights import read_codec, weights_hash
+from quaver.lab.quant.plan import QuantPlan
+from quaver.runtime.model import load_model
+
+QUALITIES = (12, 32, 52)
+
+
+@dataclass(frozen=True)
+class Searcher:
+    """A codec in floating point whose bits are searched on `clips`, again for each price or budget."""
+
+    codec: Codec
+    clips: ClipSet
+    workload: Workload
+    profile: str = "onnx-cpu"
+
+    @classmethod
+    def load(cls, checkpoint: Path, clips: ClipSet, workload: Workload, profile: str, skeleton: str) -> Searcher:
+        codec = read_codec(checkpoint, load_model(skeleton))
+        if codec.plan is not None:
+            raise UsageError(f"{checkpoint}: these weights are quantized already; search with those in floating point")
+        return cls(codec, clips, workload, profile)
+
+    def plan(
+        self,
+        config: SearchConfig,
+        budgets: Sequence[str] = (),
+        name: str = "search",
+        show: Callable[[Step], None] = lambda step: None,
+    ) -> QuantPlan:
+        """Under budgets as `quaver allocate` has them, or at the price of `config`. The profile runs it."""
+        layers, machine = codec_layers(self.codec, self.workload), load_profile(self.profile)
+        fixed = skeleton_bytes(self.codec.skeleton)
+
+        def costs(plan: QuantPlan) -> dict[str, float]:
+            found = {key: float(value) for key, value in totals(layers, plan, fixed).items()}
+            return found | {"ms": machine.predict(plan, layers)}
+
+        full = {key: Fraction(value) for key, value in costs(QuantPlan({})).items()}
+        limits = parse_budgets(budgets, full)
+        adapter = QuaverAdapter(self.codec, QUALITIES)
+        search = Search(adapter, self.clips, layers, config, limits, machine, fixed)
+        found = search.run(show)
+        budget = {key: float(limit) for key, limit in limits.items()} or {"price": config.cost_price}
+        plan = QuantPlan(found, name, weights_hash(self.codec), f"search, {date.today()}", budget)
+        machine.check(plan, layers)
+        return replace(plan, predicted=costs(plan))
