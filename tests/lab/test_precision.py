@@ -1,4 +1,4 @@
-"""A random plan (bits per layer, channel and group) computes the same in training, on every executor and in files."""
+"""A random plan (bits per layer, channel and group, splits) computes the same in training, on every executor and in files."""
 
 from __future__ import annotations
 
@@ -49,7 +49,12 @@ def random_plan(codec: Codec, seed: int) -> QuantPlan:
         weight = max(each) if each else int(rng.integers(2, 8))
         count = int(rng.integers(2, 5))
         groups = tuple(int(g) for g in rng.permutation(np.arange(inputs) % count)) if rng.random() < 0.3 else None
-        layers[name] = LayerPlan(weight, int(rng.integers(2, 9)), each, groups)
+        activation = int(rng.integers(2, 9))
+        mixed = None
+        if groups and rng.random() < 0.5:
+            mixed = tuple(int(b) for b in rng.integers(2, activation + 1, max(groups))) + (activation,)
+        some = rng.permutation(inputs)[: rng.integers(1, 4)] if conv.groups == 1 and rng.random() < 0.3 else ()
+        layers[name] = LayerPlan(weight, activation, each, groups, tuple(int(c) for c in some), mixed)
     return QuantPlan(layers, "random")
 
 
@@ -105,7 +110,8 @@ def test_fewer_bits_make_smaller_files(tmp_path: Path) -> None:
         (LayerPlan(4, 9), "9 activation bits"),
         (LayerPlan(4, 8, (4, 4)), "2 output channels"),
         (LayerPlan(4, 8, None, (0, 1)), "2 input channels"),
-        (LayerPlan(4, 8, None, None, (1,)), "no integer form"),
+        (LayerPlan(4, 8, None, None, (999,)), "0 to [0-9]+ are legal"),
+        (LayerPlan(4, 8, None, None, (1, 1)), "different ones"),
     ],
 )
 def test_what_profile_1_cannot_run_is_refused(layer: LayerPlan, said: str) -> None:
@@ -113,5 +119,8 @@ def test_what_profile_1_cannot_run_is_refused(layer: LayerPlan, said: str) -> No
     name = next(iter(wiring(codec)))
     with pytest.raises(UsageError, match=said):
         shape_for(codec, QuantPlan({name: layer}))
+    mix = "inter.decoder.trunk.blocks.0.mix"
+    with pytest.raises(UsageError, match="depthwise"):
+        shape_for(random_codec(0), QuantPlan({mix: LayerPlan(4, 8, split=(1,))}))
     with pytest.raises(UsageError, match="no layer 'nowhere'"):
         shape_for(random_codec(0), QuantPlan({"nowhere": LayerPlan(4, 8)}))

@@ -44,7 +44,7 @@ def model(codec: Codec) -> IntegerModel:
 def test_call_sites_are_those_of_plans(codec: Codec) -> None:
     """Names, and which layers share their input, as a run of the codec shows them."""
     rows = {row.call_site: row.shared_input for row in codec_layers(codec, Workload()) if row.planned}
-    assert rows == {name: wire.source.fixed for name, wire in wiring(codec).items()}
+    assert rows == {name: wire.source.shared for name, wire in wiring(codec).items()}
 
 
 def test_modules_and_graphs_cost_the_same(codec: Codec, model: IntegerModel) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from quaver.errors import UsageError
 from quaver.lab.lower import emit
@@ -22,17 +24,29 @@ from quaver.runtime.model import IntegerModel
 
 
 @torch.no_grad()
-def calibrate(codec: Codec, sequences: list[Sequence], stage: Stage, plan: QuantPlan | None = None) -> None:
-    """Bring a codec in floating point to `plan`, by default 7 weight and 8 activation bits everywhere, with scales and
-    clips of the least squared error over what its layers read in `sequences`."""
+def layer_inputs(codec: Codec, sequences: Iterable[Sequence], stage: Stage) -> dict[str, Tensor]:
+    """What every layer of a codec in floating point reads in `sequences`: a sample, (channels, values) by name. It does
+    not depend on a plan."""
     set_integer(codec, False)
-    wires = wiring(codec)
     everything = replace(stage, trains=(*stage.trains, "motion"))
-    with InputSamples(wires) as inputs:
+    with InputSamples(wiring(codec)) as inputs:
         for sequence in sequences:
             run_sequence(codec, sequence, everything)
-    shape_for(codec, plan or QuantPlan.uniform(list(wires), WEIGHT_BITS, ACTIVATION_BITS))
-    fit(codec, wires, inputs.values())
+    return inputs.values()
+
+
+@torch.no_grad()
+def bring_to(codec: Codec, plan: QuantPlan, inputs: Mapping[str, Tensor]) -> None:
+    """Give a codec in floating point the bits of `plan`, with scales and clips of the least squared error over
+    `inputs`."""
+    fit(codec, shape_for(codec, plan), inputs)
+
+
+def calibrate(codec: Codec, sequences: Iterable[Sequence], stage: Stage, plan: QuantPlan | None = None) -> None:
+    """Bring a codec in floating point to `plan`, by default 7 weight and 8 activation bits everywhere, with scales and
+    clips of the least squared error over what its layers read in `sequences`."""
+    inputs = layer_inputs(codec, sequences, stage)
+    bring_to(codec, plan or QuantPlan.uniform(list(wiring(codec)), WEIGHT_BITS, ACTIVATION_BITS), inputs)
 
 
 def lower(codec: Codec, name: str) -> IntegerModel:
@@ -43,7 +57,7 @@ def lower(codec: Codec, name: str) -> IntegerModel:
     graphs: dict[str, IntegerGraph] = {}
     for kind, nets in (("intra", codec.intra), ("inter", codec.inter)):
         graphs[f"{kind}.entropy"] = emit.entropy_graph(f"{kind}.entropy", nets.entropy)
-        graphs[f"{kind}.decoder"] = emit.decoder_graph(f"{kind}.decoder", nets.decoder)
+        graphs[f"{kind}.decoder"] = emit.decoder_graph(f"{kind}.decoder", nets.decoder, nets.entropy.context.stream)
         graphs[f"{kind}.loop"] = emit.loop_graph(f"{kind}.loop", nets.loop)
         graphs[f"{kind}.encoder"] = emit.encoder_graph(f"{kind}.encoder", nets.encoder)
     motion = codec.motion
@@ -53,4 +67,5 @@ def lower(codec: Codec, name: str) -> IntegerModel:
     graphs["motion.estimator"] = emit.estimator_graph("motion.estimator", motion.estimator)
     graphs = {key: shrink(graph) for key, graph in graphs.items()}
     skeleton = codec.skeleton
-    return IntegerModel(name, skeleton.steps, skeleton.intra_levels, skeleton.inter_levels, skeleton.tables, graphs)
+    arrays = skeleton.steps, skeleton.intra_levels, skeleton.inter_levels, skeleton.tables
+    return IntegerModel(name, *arrays, graphs, codec.patches)

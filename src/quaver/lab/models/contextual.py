@@ -92,7 +92,8 @@ class FrameCodec(nn.Module):
 
     def synthesise(self, decoded: Tensor, features: Tensor, active: Tensor, steps: Tensor) -> Planes:
         """The residual (4 fractional bits) of decoded latents, corrected where `active`."""
-        correction = self.decoder(bridge.companded(decoded), features).float()
+        stored = self.entropy.context.stream
+        correction = self.decoder(bridge.companded(decoded), features, stored).float()
         corrected = (decoded + active * round_ste(64 * correction)).clamp(-LATENT_LIMIT, LATENT_LIMIT - 1)
         return transform.inverse(floor_ste((corrected * steps + 32) / 64))
 

@@ -6,6 +6,8 @@ mode a convolution computes what the runtime computes (`quaver.runtime.graph`), 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,24 +16,36 @@ from quaver.lab.twin.rounding import clamp_ste, round_ste
 
 PORT_SCALE = 1 / 64  # of every network input and output; zero-point 128
 WEIGHT_BITS, ACTIVATION_BITS = 7, 8  # where no plan says otherwise; the runtime takes no more
+SPLIT_GAIN = 32  # weight of an entry's split channels: fine enough for a quarter of a step, and 7 bits
 
 
 class Site(nn.Module):
     """Where an activation is stored as u8: real value = scale * (code - zero), codes low..high.
 
     ``scale``: one, or one per channel. ``log_gain``: what integer-aware training multiplies the scale by, as a
-    logarithm; ports are fixed and have none.
+    logarithm; ports are fixed and have none. ``shared``: more than one layer reads it, so that none may narrow it.
+    ``channel_bits``: (C,) where channels have fewer bits than `bits`.
+    ``split``: channels that are stored as two codes, whose sum counts; ``pieces``: (C,) how many codes each has.
+    ``given``: scales from elsewhere, such as a search (`lab.quant.learned_groups`).
     """
 
     scale: Tensor
     peak: Tensor
+    channel_bits: Tensor | None
+    pieces: Tensor | None
 
-    def __init__(self, scale: float = PORT_SCALE, zero: int = 128, fixed: bool = True) -> None:
+    def __init__(
+        self, scale: float | Tensor = PORT_SCALE, zero: int = 128, fixed: bool = True, shared: bool = False
+    ) -> None:
         super().__init__()
-        self.zero, self.fixed, self.bits = zero, fixed, ACTIVATION_BITS
+        self.zero, self.fixed, self.shared, self.bits = zero, fixed, fixed or shared, ACTIVATION_BITS
         self.observing = False
-        self.register_buffer("scale", torch.tensor(scale, dtype=torch.float32))
+        self.split: tuple[int, ...] = ()
+        self.given: Callable[[], Tensor] | None = None
+        self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.float32))
         self.register_buffer("peak", torch.tensor(0.0))
+        self.register_buffer("channel_bits", None, persistent=False)
+        self.register_buffer("pieces", None, persistent=False)
         self.log_gain = None if fixed else nn.Parameter(torch.zeros(()))
 
     @property
@@ -42,33 +56,99 @@ class Site(nn.Module):
     def high(self) -> int:
         return self.low + (1 << self.bits) - 1
 
+    def set_channels(self, channels: int, bits: Sequence[int] | None, split: tuple[int, ...]) -> None:
+        """Bits of each channel where they differ, and channels to split."""
+        device = self.scale.device
+        if bits is not None:
+            self.channel_bits = torch.tensor(bits, dtype=torch.float32, device=device)
+        if split:
+            self.split, self.pieces = split, torch.ones(channels, device=device)
+            self.pieces[list(split)] = 2
+
+    def limits(self) -> tuple[Tensor, Tensor]:
+        """Lowest and highest code minus zero-point, each () or (C,)."""
+        if self.channel_bits is None:
+            low, high = float(self.low - self.zero), float(self.high - self.zero)
+            return torch.tensor(low, device=self.scale.device), torch.tensor(high, device=self.scale.device)
+        if self.zero == 0:
+            return torch.zeros_like(self.channel_bits), 2.0**self.channel_bits - 1
+        half = 2.0 ** (self.channel_bits - 1)
+        return -half, half - 1
+
+    def reach(self) -> tuple[Tensor, Tensor]:
+        """Lowest and highest value in steps, each () or (C,): a split channel's codes add up."""
+        low, high = self.limits()
+        return (low, high) if self.pieces is None else (low * self.pieces, high * self.pieces)
+
     def steps(self) -> Tensor:
         """The scale in use, () or (C,)."""
+        if self.given is not None:
+            return self.given()
         return self.scale if self.log_gain is None else self.scale * torch.exp(self.log_gain)
 
     def clip(self, x: Tensor) -> Tensor:
         """Floating point: the limits that the codes will have."""
-        if self.scale.ndim:
-            scale = _broadcast(self.steps().detach())
-            return torch.minimum(torch.maximum(x, (self.low - self.zero) * scale), (self.high - self.zero) * scale)
-        step = float(self.steps().detach())
-        low, high = (self.low - self.zero) * step, (self.high - self.zero) * step
-        return x.clamp(low, high) if self.zero == 0 else clamp_ste(x, low, high)
+        low, high = (_broadcast(limit * self.steps().detach()) for limit in self.reach())
+        if low.ndim:
+            low, high = low.to(x.dtype), high.to(x.dtype)
+            return clamp_ste(x, low, high) if self.shared else torch.minimum(torch.maximum(x, low), high)
+        return x.clamp(float(low), float(high)) if self.zero == 0 else clamp_ste(x, float(low), float(high))
 
     def codes(self, x: Tensor) -> Tensor:
-        """Real values on this grid to codes minus zero-point, as integers in float32."""
+        """Real values on this grid to codes minus zero-point, as integers in float32; of a split channel their sum."""
         return round_ste(x.float() / _broadcast(self.steps()))
 
-    def store(self, scaled: Tensor) -> Tensor:
+    def requantize(self, sums: Tensor, multiplier: Tensor) -> Tensor:
+        """Accumulators (B, C, h, w) and multipliers (C,) to codes minus zero-point; of a split channel their sum."""
+        if self.pieces is None:
+            return self._store(sums * _broadcast(multiplier))
+        half, shift = self.halves(multiplier)
+        first = self._store((sums + _broadcast(shift)) * _broadcast(half))
+        second = self._store((sums - _broadcast(shift)) * _broadcast(half))
+        return first + second * _broadcast(self.pieces - 1)
+
+    def halves(self, multiplier: Tensor) -> tuple[Tensor, Tensor]:
+        """(multiplier of one code, what is added to the accumulator for the first and subtracted for the second).
+
+        rint(v / 2 + 1/4) + rint(v / 2 - 1/4) = rint(v): the two codes round as one of twice the range does, where a
+        quarter of a step is added as a whole number of the accumulator. Source: Zhao et al., Improving Neural Network
+        Quantization without Retraining using Outlier Channel Splitting, ICML 2019, section 3.3.
+        """
+        assert self.pieces is not None
+        half = multiplier / self.pieces
+        shift = ((self.pieces - 1) / 4 / half.detach()).round().clamp(max=2.0**22)
+        return half, shift
+
+    def _store(self, scaled: Tensor) -> Tensor:
         """Values in steps to codes minus zero-point: rounded and limited."""
-        low, high = float(self.low - self.zero), float(self.high - self.zero)
+        low, high = (_broadcast(limit) for limit in self.limits())
         rounded = round_ste(scaled)
-        return rounded.clamp(low, high) if self.zero == 0 or self.bits < 8 else clamp_ste(rounded, low, high)
+        if low.ndim:
+            return rounded.clamp(low, high)
+        narrow = self.zero == 0 or self.bits < 8
+        return rounded.clamp(float(low), float(high)) if narrow else clamp_ste(rounded, float(low), float(high))
 
 
 def hidden(relu: bool) -> Site:
     """A site inside a network, whose scale calibration may change."""
     return Site(4 / 255, 0, False) if relu else Site(PORT_SCALE, 128, False)
+
+
+def stream(channels: int) -> Site:
+    """Where a trunk adds up: a scale per channel, which calibration may change. An addition needs equal scales of what
+    it adds, not of its channels."""
+    return Site(torch.full((channels,), PORT_SCALE), 128, fixed=False, shared=True)
+
+
+class Joined(Site):
+    """Sites side by side in one tensor, as a concatenation has them: (site, channels) each."""
+
+    def __init__(self, *parts: tuple[Site, int]) -> None:
+        super().__init__()
+        self._parts = parts  # in a tuple, since they belong to others
+
+    def steps(self) -> Tensor:
+        return torch.cat([site.steps().expand(count) for site, count in self._parts])
 
 
 def _broadcast(scale: Tensor) -> Tensor:
@@ -112,17 +192,22 @@ class Conv(nn.Module):
             return target.clip(y)
         codes = source.codes(x)
         if self.entry is not None:
-            codes = self.entry.store(codes * _broadcast(self.entry_multiplier(source)))
+            gain, rescale = self.entry_integers(source)
+            codes = self.entry.requantize(codes * _broadcast(gain), rescale)
             source = self.entry
         weight, bias, multiplier = self.integers(source, target)
         sums = F.conv2d(codes, weight, bias, padding=self.kernel // 2, groups=self.groups)
-        return target.store(sums * multiplier[:, None, None]) * _broadcast(target.steps())
+        return target.requantize(sums, multiplier) * _broadcast(target.steps())
 
-    def entry_multiplier(self, source: Site) -> Tensor:
-        """float32 (I,): from the source's codes to the entry's."""
+    def entry_integers(self, source: Site) -> tuple[Tensor, Tensor]:
+        """(weights, float32 multipliers), each (I,): from the source's codes to the entry's."""
         assert self.entry is not None
         inputs = self.weight.shape[1] * self.groups
-        return (source.steps() / self.entry.steps()).expand(inputs)
+        rescale = (source.steps() / self.entry.steps()).expand(inputs)
+        gain = torch.ones_like(rescale)
+        if self.entry.pieces is not None:
+            gain = 1 + (SPLIT_GAIN - 1) * (self.entry.pieces - 1)
+        return gain.detach(), rescale / gain.detach()
 
     def integers(self, source: Site, target: Site) -> tuple[Tensor, Tensor, Tensor]:
         """(weight codes, biases, float32 multipliers per output channel), integer-valued float32. Scales per input
@@ -134,7 +219,8 @@ class Conv(nn.Module):
             weight = weight * (steps[:, None, None, None] if self.groups > 1 else steps[None, :, None, None])
             common = torch.ones((), device=weight.device)
         limit = self.weight_limit
-        largest = weight.detach().abs().amax((1, 2, 3)).clamp(min=1e-5)
+        least = 1e-5 * steps.detach().max() if steps.ndim else torch.tensor(1e-5)
+        largest = torch.maximum(weight.detach().abs().amax((1, 2, 3)), least.to(weight))
         step = largest * torch.exp(self.log_clip) / limit.clamp(min=1)
         edge = limit[:, None, None, None]
         codes = torch.maximum(torch.minimum(round_ste(weight / step[:, None, None, None]), edge), -edge)
@@ -185,14 +271,14 @@ class Trunk(nn.Module):
 
     def __init__(self, inputs: int, channels: int, blocks: int, activation: str = "relu") -> None:
         super().__init__()
-        self.enter = Conv(inputs, channels)
+        self.enter, self.stream = Conv(inputs, channels), stream(channels)
         self.blocks = nn.ModuleList(Block(channels, activation) for _ in range(blocks))
 
-    def forward(self, x: Tensor, port: Site) -> Tensor:
+    def forward(self, x: Tensor, source: Site) -> Tensor:
         # Channels last: 1x1 convolutions are then plain matrix products (1.5 times as fast).
-        x = self.enter(x.contiguous(memory_format=torch.channels_last), port, port)
+        x = self.enter(x.contiguous(memory_format=torch.channels_last), source, self.stream)
         for block in self.blocks:
-            x = block(x, port)
+            x = block(x, self.stream)
         return x
 
 

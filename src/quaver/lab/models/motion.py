@@ -28,7 +28,7 @@ class MotionEstimator(nn.Module):
 
     def forward(self, picture: Tensor, reference: Tensor, last: Tensor, quality: Tensor) -> Tensor:
         x = self.trunk(torch.cat([picture, reference, last, quality], 1), self.port)
-        return self.vectors(x, self.port, self.port)
+        return self.vectors(x, self.trunk.stream, self.port)
 
 
 class MotionEncoder(nn.Module):
@@ -43,7 +43,7 @@ class MotionEncoder(nn.Module):
 
     def forward(self, latents: Tensor, past: Tensor) -> Tensor:
         x = self.trunk(torch.cat([latents, past], 1), self.port)
-        return self.correction(x, self.port, self.port)
+        return self.correction(x, self.trunk.stream, self.port)
 
 
 class AverageModel(nn.Module):
@@ -57,7 +57,7 @@ class AverageModel(nn.Module):
         self.index = head(channels, AVERAGES)
 
     def forward(self, past: Tensor) -> Tensor:
-        return self.index(self.trunk(past, self.port), self.port, self.port)
+        return self.index(self.trunk(past, self.port), self.trunk.stream, self.port)
 
 
 class DetailModel(nn.Module):
@@ -72,7 +72,8 @@ class DetailModel(nn.Module):
 
     def forward(self, averages: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
         x = self.trunk(torch.cat([averages, past], 1), self.port)
-        return self.index(x, self.port, self.port), self.mean(x, self.port, self.port)
+        stream = self.trunk.stream
+        return self.index(x, stream, self.port), self.mean(x, stream, self.port)
 
 
 class MotionDecoder(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from quaver.lab.models.layers import Conv, Site, Trunk, head, hidden
+from quaver.lab.models.layers import Conv, Joined, Site, Trunk, head, hidden
 from quaver.runtime.network_inputs import SAMPLE_CHANNELS
 from quaver.runtime.transform import CHANNELS
 
@@ -26,12 +26,13 @@ class EntropyModel(nn.Module):
 
     def forward(self, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         features = self.context(known, self.port)
-        x = self.trunk(features, self.port)
-        return features, self.index(x, self.port, self.port), self.mean(x, self.port, self.port)
+        x = self.trunk(features, self.context.stream)
+        stream = self.trunk.stream
+        return features, self.index(x, stream, self.port), self.mean(x, stream, self.port)
 
 
 class ContextualDecoder(nn.Module):
-    """Corrections (B, 96, h8, w8) to the decoded latents, from these and the context's features."""
+    """Corrections (B, 96, h8, w8) to the decoded latents, from these and the context's features, stored at `site`."""
 
     def __init__(self, channels: int, blocks: int, activation: str) -> None:
         super().__init__()
@@ -39,9 +40,13 @@ class ContextualDecoder(nn.Module):
         self.trunk = Trunk(CHANNELS + channels, channels, blocks, activation)
         self.correction = head(channels, CHANNELS)
 
-    def forward(self, latents: Tensor, features: Tensor) -> Tensor:
-        x = self.trunk(torch.cat([latents, features], 1), self.port)
-        return self.correction(x, self.port, self.port)
+    def source(self, site: Site) -> Site:
+        """Where the trunk reads from."""
+        return Joined((self.port, CHANNELS), (site, self.trunk.enter.weight.shape[1] - CHANNELS))
+
+    def forward(self, latents: Tensor, features: Tensor, site: Site) -> Tensor:
+        x = self.trunk(torch.cat([latents, features], 1), self.source(site))
+        return self.correction(x, self.trunk.stream, self.port)
 
 
 class ContextualEncoder(nn.Module):
@@ -56,7 +61,7 @@ class ContextualEncoder(nn.Module):
 
     def forward(self, picture: Tensor, prediction: Tensor, quality: Tensor) -> Tensor:
         x = self.trunk(torch.cat([picture, prediction, quality], 1), self.port)
-        return self.correction(x, self.port, self.port)
+        return self.correction(x, self.trunk.stream, self.port)
 
 
 class LoopFilter(nn.Module):

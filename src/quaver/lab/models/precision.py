@@ -1,8 +1,9 @@
 """A QuantPlan in Quaver's own codec: bits of weights and sites, and the scales that suit them.
 
-What profile 1 can run: 2 to 7 weight bits (0 for a pruned output channel), 2 to 8 activation bits, scales per group
-of input channels. A layer whose input is stored for it alone narrows that site; one that reads a port or a residual
-stream, which have 8 bits and one scale, gets an entry: its input brought to the layer's own grid.
+What profile 1 can run: 2 to 7 weight bits (0 for a pruned output channel), 2 to 8 activation bits, scales and bits
+per group of input channels, split input channels of layers that are not depthwise. A layer whose input is stored for
+it alone changes that site; one that reads a port or a residual stream, which have 8 bits and scales of their own, gets an entry:
+its input brought to the layer's own grid.
 """
 
 from __future__ import annotations
@@ -36,12 +37,14 @@ def shape_for(codec: Codec, plan: QuantPlan) -> dict[str, Wire]:
         wire.conv.set_bits(layer.channel_bits or layer.weight_bits or WEIGHT_BITS)
         bits = layer.activation_bits or ACTIVATION_BITS
         site = wire.source
-        if site.fixed and (bits < ACTIVATION_BITS or layer.groups):
-            site = wire.conv.entry = Site(float(site.scale), site.zero, False)
-        if not site.fixed:
+        if site.shared and (bits < ACTIVATION_BITS or layer.groups or layer.split):
+            site = wire.conv.entry = Site(float(site.steps().detach().mean()), site.zero, False)
+        if not site.shared:
             site.bits = bits
             if layer.groups:
                 site.scale = site.scale.expand(len(layer.groups)).clone()
+            own = None if layer.group_bits is None else [layer.group_bits[g] for g in layer.groups or ()]
+            site.set_channels(wire.conv.weight.shape[1] * wire.conv.groups, own, layer.split)
     codec.plan = plan
     return wires
 
@@ -58,37 +61,57 @@ def _check(name: str, layer: LayerPlan, conv: Conv) -> None:
         raise UsageError(f"{name}: bits for {len(layer.channel_bits)} output channels; the layer has {outputs}")
     if layer.groups is not None and len(layer.groups) != inputs:
         raise UsageError(f"{name}: groups for {len(layer.groups)} input channels; the layer has {inputs}")
-    if layer.split:
-        raise UsageError(f"{name}: split channels have no integer form yet")
+    if layer.split and conv.groups > 1:
+        raise UsageError(f"{name}: a depthwise layer adds no channels up, so none can be split; it may have groups")
+    if len(set(layer.split)) < len(layer.split) or any(not 0 <= channel < inputs for channel in layer.split):
+        raise UsageError(f"{name}: split channels {layer.split}: different ones of 0 to {inputs - 1} are legal")
 
 
 @torch.no_grad()
-def fit(codec: Codec, wires: Mapping[str, Wire], samples: Mapping[str, Tensor]) -> None:
+def fit(
+    codec: Codec,
+    wires: Mapping[str, Wire],
+    samples: Mapping[str, Tensor],
+    ratios: Mapping[str, Tensor] | None = None,
+) -> None:
     """Scales of sites and clips of weights with the least squared error; `samples`: inputs (channels, values) of every
-    layer, as floating point had them."""
+    layer, as floating point had them. ratios: (channels,) by layer, the proportion of its channels' scales where they
+    are not each group's best, such as `equalization`; the plan must give these layers a group per channel."""
     plan = codec.plan
     assert plan is not None
+    streams: dict[Site, list[Tensor]] = {}
     for name, wire in wires.items():
         layer = plan.layers.get(name)
+        if wire.source.shared and not wire.source.fixed and name in samples:
+            streams.setdefault(wire.source, []).append(samples[name])
         site = wire.conv.entry or wire.source
-        if not site.fixed and name in samples:
-            site.scale.copy_(_scales(site, samples[name], layer.groups if layer else None))
+        if not site.shared and name in samples:
+            if ratios and name in ratios:
+                low, high = (limit.expand(len(samples[name])) for limit in site.reach())
+                site.scale.copy_(ratios[name] * _scale(samples[name] / ratios[name][:, None], low, high))
+            else:
+                site.scale.copy_(_scales(site, samples[name], layer.groups if layer else None))
         wire.conv.log_clip.copy_(torch.log(_clips(wire.conv)))
+    for site, parts in streams.items():
+        seen = torch.cat(parts, 1)
+        site.scale.copy_(_scales(site, seen, tuple(range(len(seen)))))
 
 
 def _scales(site: Site, values: Tensor, groups: tuple[int, ...] | None) -> Tensor:
     """() or (channels,)"""
+    low, high = (limit.expand(len(values)) for limit in site.reach())
     if groups is None:
-        return _scale(site, values.flatten())
+        return _scale(values, low, high)
     of = torch.tensor(groups)
-    each = torch.stack([_scale(site, values[of == group].flatten()) for group in range(int(of.max()) + 1)])
-    return each[of]
+    members = [of == group for group in range(int(of.max()) + 1)]
+    return torch.stack([_scale(values[own], low[own], high[own]) for own in members])[of]
 
 
-def _scale(site: Site, values: Tensor) -> Tensor:
-    reach = max(float(values.abs().max()), 1e-3)
-    low, high = site.low - site.zero, site.high - site.zero
-    tried = _RATIOS * reach / high
+def _scale(values: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Of channels that share one: values (C, N), lowest and highest in steps (C,)."""
+    reach = max(float((values.abs().amax(1) / high).max()), 1e-3 / float(high.max()))
+    low, high = low[:, None], high[:, None]
+    tried = _RATIOS * reach
     errors = [float(((values / s).round().clamp(low, high) * s - values).square().mean()) for s in tried]
     return tried[int(torch.tensor(errors).argmin())]
 

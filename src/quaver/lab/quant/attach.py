@@ -257,7 +257,7 @@ def _weight_part(layer: LayerPlan) -> LayerPlan:
 
 @lru_cache(4096)
 def _input_part(layer: LayerPlan) -> LayerPlan:
-    return LayerPlan(None, layer.activation_bits, None, layer.groups, layer.split)
+    return LayerPlan(None, layer.activation_bits, None, layer.groups, layer.split, layer.group_bits)
 
 
 def _scale_for(scales: Scales, site: str, layer: LayerPlan) -> Scale:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import reduce
 
 from quaver.errors import UsageError
@@ -28,7 +29,7 @@ class Calibration:
     ) -> None:
         self.stats, self.method, self.power_of_two = stats, method, power_of_two
         self.symmetric, self.percent = symmetric, percent
-        self._chosen: dict[tuple[str, int, tuple[int, ...] | None, tuple[int, ...]], Scale] = {}
+        self._chosen: dict[tuple[str, LayerPlan], Scale] = {}
 
     def site_stats(self, site: str) -> SiteStats:
         """Of the call site; of its layer where roles were not observed apart; of all roles together where a layer is
@@ -45,11 +46,11 @@ class Calibration:
         """The grid of a call site's input under a plan with activation bits."""
         if layer.activation_bits is None:
             raise UsageError(f"{site}: the plan leaves its input in floating point")
-        key = site, layer.activation_bits, layer.groups, layer.split
+        key = site, replace(layer, weight_bits=None, channel_bits=None)
         if key not in self._chosen:
             self._chosen[key] = choose(
                 self.site_stats(site),
-                layer.activation_bits,
+                layer.group_bits or layer.activation_bits,
                 self.method,
                 layer.groups,
                 self.power_of_two,

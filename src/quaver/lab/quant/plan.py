@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from quaver.errors import UsageError
+from quaver.lab.display import html_table, text_table
 
 VERSION = 1
 WEIGHT_BITS = range(2, 17)
@@ -32,7 +33,8 @@ class LayerPlan:
     channel_bits: per output channel instead, 0 for a pruned one; `weight_bits` is then the largest of them.
     activation_bits: of the layer's input, 2..16, or None for float.
     groups: for each input channel the group whose scale and zero-point it has (0, 1, ... without gaps); None for one
-    group. split: input channels that are split in two halves before they are quantized.
+    group. group_bits: of each group's activations; `activation_bits` is then the largest of them. split: input channels
+    that are split in two halves before they are quantized.
     """
 
     weight_bits: Bits = None
@@ -40,6 +42,7 @@ class LayerPlan:
     channel_bits: tuple[int, ...] | None = None
     groups: tuple[int, ...] | None = None
     split: tuple[int, ...] = ()
+    group_bits: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         for label, bits in (("weight", self.weight_bits), ("activation", self.activation_bits)):
@@ -54,12 +57,21 @@ class LayerPlan:
                 )
         if self.groups is not None and set(self.groups) != set(range(max(self.groups, default=-1) + 1)):
             raise UsageError("groups must be numbered 0, 1, ... without gaps")
+        if self.group_bits is not None:
+            count = 0 if self.groups is None else max(self.groups) + 1
+            legal = all(bits in ACTIVATION_BITS for bits in self.group_bits)
+            if len(self.group_bits) != count or not legal or max(self.group_bits) != self.activation_bits:
+                raise UsageError(
+                    f"bits {self.group_bits} for {count} groups: one of 2 to 16 each, and activation_bits"
+                    f" ({self.activation_bits}) must be the largest"
+                )
 
     @property
     def label(self) -> str:
         """Such as W7A8, W4A8g4 (four groups), WfA8 (float weights)."""
         weight, activation = ("f" if bits is None else str(bits) for bits in (self.weight_bits, self.activation_bits))
         count = f"g{max(self.groups) + 1}" if self.groups else ""
+        count += "m" if self.group_bits else ""  # mixed: activation bits differ between groups
         return f"W{weight}A{activation}{count}" + (f"s{len(self.split)}" if self.split else "")
 
 
@@ -92,7 +104,7 @@ class QuantPlan:
     @property
     def hash(self) -> str:
         """Sixteen hexadecimal digits that name the layers' quantization and the model, and nothing else."""
-        layers = {key: asdict(value) for key, value in sorted(self.layers.items())}
+        layers = {key: _plain(value) for key, value in sorted(self.layers.items())}
         text = json.dumps({"version": self.version, "model": self.model_hash, "layers": layers}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -116,7 +128,8 @@ class QuantPlan:
             weight = old.weight_bits if isinstance(w, str) else w
             activation = old.activation_bits if isinstance(a, str) else a
             keep = old.channel_bits if isinstance(w, str) else None
-            layers[name] = replace(old, weight_bits=weight, activation_bits=activation, channel_bits=keep)
+            own = old.group_bits if isinstance(a, str) else None
+            layers[name] = LayerPlan(weight, activation, keep, old.groups, old.split, own)
         return replace(self, layers=layers, predicted={}, measured={})
 
     def diff(self, other: QuantPlan) -> dict[str, tuple[str, str]]:
@@ -126,7 +139,8 @@ class QuantPlan:
         return {name: (a.label, b.label) for name, (a, b) in pairs.items() if a != b}
 
     def to_json(self) -> str:
-        plain = asdict(self) | {"hash": self.hash}
+        layers = {name: _plain(layer) for name, layer in self.layers.items()}
+        plain = asdict(self) | {"layers": layers, "hash": self.hash}
         return json.dumps(plain, indent=1, sort_keys=True) + "\n"
 
     @classmethod
@@ -156,8 +170,33 @@ class QuantPlan:
             raise UsageError(f"{path}: cannot read the plan: {error.strerror}") from error
 
     def _repr_html_(self) -> str:
-        rows = "".join(f"<tr><td>{name}</td><td>{layer.label}</td></tr>" for name, layer in sorted(self.layers.items()))
-        return f"<b>{self.name}</b> {self.hash}<table><tr><th>call site</th><th>bits</th></tr>{rows}</table>"
+        return html_table(*self._shown())
+
+    def __repr__(self) -> str:
+        return text_table(*self._shown())
+
+    def _shown(self) -> tuple[list[str], list[tuple[str, int, str]], str]:
+        """One row for each precision: how many layers have it, and which."""
+        found: dict[str, list[str]] = {}
+        for name, layer in self.layers.items():
+            found.setdefault(layer.label, []).append(name)
+        rows = [(label, len(names), _some(names)) for label, names in sorted(found.items())]
+        figures = self.measured or self.predicted
+        caption = f"plan {self.name} {self.hash}" + (f", {self.method}" if self.method else "")
+        kind = ", measured " if self.measured else ", predicted " if figures else ""
+        return ["bits", "layers", "which"], rows, caption + kind + ", ".join(f"{k} {v:.6g}" for k, v in figures.items())
+
+
+def _plain(layer: LayerPlan) -> dict[str, Any]:
+    """As JSON; without `group_bits` where there are none, so that plans from before there were keep their hash."""
+    plain = asdict(layer)
+    if layer.group_bits is None:
+        del plain["group_bits"]
+    return plain
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def _layer(plain: Mapping[str, Any]) -> LayerPlan:
@@ -165,5 +204,10 @@ def _layer(plain: Mapping[str, Any]) -> LayerPlan:
         return None if plain.get(key) is None else tuple(int(x) for x in plain[key])
 
     return LayerPlan(
-        plain["weight_bits"], plain["activation_bits"], pair("channel_bits"), pair("groups"), pair("split") or ()
+        plain["weight_bits"],
+        plain["activation_bits"],
+        pair("channel_bits"),
+        pair("groups"),
+        pair("split") or (),
+        pair("group_bits"),
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from dataclasses import replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -24,7 +25,7 @@ PLACES = torch.linspace(0, 1, 9)
 
 def choose(
     stats: SiteStats,
-    bits: int,
+    bits: int | Sequence[int],
     method: Method = "mse",
     groups: Sequence[int] | None = None,
     power_of_two: bool = False,
@@ -35,13 +36,16 @@ def choose(
 ) -> Scale:
     """The grid of a call site's input.
 
-    groups: the group of each channel; None: one scale for all; range(channels): one for each.
+    bits: of all codes, or of each group's. groups: the group of each channel; None: one scale for all;
+    range(channels): one for each.
     symmetric: zero-point 2^(bits-1), whatever the data; otherwise 0 where nothing is negative, else fitted.
     split: channels coded as two halves (`Scale.split`). percent: of "percentile", kept at either end.
     power_of_two: scales are powers of two; covering the range for min-max and percentile, the best for mse.
     """
     if method not in METHODS:
         raise UsageError(f"method {method!r}: {', '.join(METHODS)} are legal")
+    if not isinstance(bits, int):
+        return _mixed(stats, bits, method, groups, power_of_two, symmetric=symmetric, split=split, percent=percent)
     grouped = stats.grouped(groups, split)
     lowest, highest = grouped.lowest, grouped.highest
     if method == "percentile":
@@ -140,6 +144,23 @@ def search_by_loss(
             break
         best, least = candidate, value
     return best, least
+
+
+def _mixed(
+    stats: SiteStats, bits: Sequence[int], method: Method, groups: Sequence[int] | None, power_of_two: bool, **rest: Any
+) -> Scale:
+    """A grid whose groups have bits of their own: each group's is that which it has where all have its bits."""
+    if groups is None or len(bits) != max(groups) + 1:
+        raise UsageError(f"bits {list(bits)}: one for each group")
+    grids = {b: choose(stats, b, method, groups, power_of_two, **rest) for b in sorted(set(bits))}
+    first = grids[bits[0]]
+
+    def joined(name: str) -> Tensor:
+        values = [getattr(grids[b], name) for b in bits]
+        return torch.stack([value[place] if value.ndim else value for place, value in enumerate(values)])
+
+    scale, zero, low, high = (joined(name) for name in ("scale", "zero", "low", "high"))
+    return replace(first, scale=scale, zero=zero, low=low, high=high)
 
 
 def _fit(lowest: Tensor, highest: Tensor, bits: int, symmetric: bool) -> tuple[Tensor, Tensor]:

@@ -34,7 +34,7 @@ class _Round(torch.autograd.Function):
 
 class _Clamp(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, low: float, high: float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, low: Any, high: Any) -> Tensor:
         return x.clamp(low, high)
 
     @staticmethod
@@ -54,7 +54,7 @@ def round_ste(x: Tensor) -> Tensor:
     return result
 
 
-def clamp_ste(x: Tensor, low: float, high: float) -> Tensor:
-    """Clamp whose gradient still pulls values back that lie outside."""
+def clamp_ste(x: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:
+    """Clamp (both limits numbers or both tensors) whose gradient still pulls values back that lie outside."""
     result: Tensor = _Clamp.apply(x, low, high)
     return result
