@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import sys
-from dataclasses import astuple
 from pathlib import Path
 from typing import Annotated
 
@@ -31,7 +30,7 @@ def evaluate(
     from rich.table import Table
 
     from quaver.evaluate import report
-    from quaver.evaluate.points import read_points, write_points, write_table
+    from quaver.evaluate.points import put_frames, read_frames, read_points, write_frames, write_points
     from quaver.evaluate.run import Setting, jobs
     from quaver.evaluate.run import evaluate as run
 
@@ -44,7 +43,7 @@ def evaluate(
     todo = jobs(codecs.split(","), models, chosen, setting)
     out.mkdir(parents=True, exist_ok=True)
     points = list(read_points(out / "points.tsv"))
-    per_frame: list[tuple[object, ...]] = []
+    per_frame = read_frames(out / "frames.tsv")
     command = "quaver " + " ".join(sys.argv[1:])
     comment = f"{datetime.date.today()}  {command}"
     console = Console(stderr=True)
@@ -53,14 +52,12 @@ def evaluate(
 
         def save(point, qualities) -> None:  # type: ignore[no-untyped-def]
             points.append(point)
-            key = point.clip, point.codec, f"{point.quality:g}"
-            per_frame.extend((*key, t, *(f"{x:.4f}" for x in astuple(q))) for t, q in enumerate(qualities))
+            put_frames(per_frame, point, qualities)
+            write_frames(out / "frames.tsv", per_frame, comment)
             write_points(out / "points.tsv", points, comment)
             bar.update(task, advance=1, description=f"{point.clip} {point.codec} {point.quality:g}")
 
         run(clips, todo, models, setting, list(points), save)
-    if per_frame:
-        write_table(out / "frames.tsv", ("clip", "codec", "quality", "frame", "psnr_y", "psnr_u", "psnr_v"), per_frame)
     report.write_report(points, out, comment)
     table = Table("clip", "codec", "against", "BD-rate %", "overlap")
     for row in report.delta_rows(points):

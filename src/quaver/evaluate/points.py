@@ -1,14 +1,19 @@
-"""Measured points: one clip, one codec, one quality; kept in a table that a run can continue."""
+"""Measured points: one clip, one codec, one quality; kept in tables that a run can continue."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 
 from quaver.errors import UsageError
+from quaver.evaluate.metrics import Quality
 from quaver.evaluate.output import replacing
+
+_FRAME_KEY, _FRAME_VALUES = ("clip", "codec", "quality"), ("frame", "psnr_y", "psnr_u", "psnr_v")
+
+FrameRows = dict[tuple[str, ...], list[tuple[str, ...]]]  # of each point: its rows of frames.tsv, without the key
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +39,16 @@ class Point:
 
 
 def write_table(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]], comment: str = "") -> None:
-    """Tab-separated, written beside and renamed; `comment` becomes a first line that begins with #."""
-    with replacing(path) as part, part.open("w", newline="") as file:
-        if comment:
-            file.write(f"# {comment}\n")
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+    """Tab-separated, written beside and renamed, in a folder that is made if there is none; `comment` becomes a first
+    line that begins with #."""
+    with replacing(path) as part:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("w", newline="") as file:
+            if comment:
+                file.write(f"# {comment}\n")
+            writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+            writer.writerow(header)
+            writer.writerows(rows)
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
@@ -64,3 +72,26 @@ def read_points(path: Path) -> Iterator[Point]:
 def write_points(path: Path, points: Sequence[Point], comment: str) -> None:
     rounded = [[f"{v:.6g}" if isinstance(v, float) else v for v in asdict(point).values()] for point in points]
     write_table(path, [field.name for field in fields(Point)], rounded, comment)
+
+
+def read_frames(path: Path) -> FrameRows:
+    """The frames' PSNR of an earlier run; none without a file."""
+    rows: FrameRows = {}
+    try:
+        for row in read_table(path):
+            key = tuple(row[name] for name in _FRAME_KEY)
+            rows.setdefault(key, []).append(tuple(row[name] for name in _FRAME_VALUES))
+    except KeyError as error:
+        raise UsageError(f"{path}: not a table of frames ({error}); choose another --out") from error
+    return rows
+
+
+def put_frames(rows: FrameRows, point: Point, qualities: Sequence[Quality]) -> None:
+    """A point's frames, in place of those of an earlier one with the same clip, codec and quality."""
+    values = [(str(t), *(f"{psnr:.4f}" for psnr in astuple(frame))) for t, frame in enumerate(qualities)]
+    rows[point.clip, point.codec, f"{point.quality:g}"] = values
+
+
+def write_frames(path: Path, rows: FrameRows, comment: str) -> None:
+    lines = [(*key, *values) for key, frames in rows.items() for values in frames]
+    write_table(path, _FRAME_KEY + _FRAME_VALUES, lines, comment)
