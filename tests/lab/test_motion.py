@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from quaver.errors import ModelError
 from quaver.lab.lower.model import lower
 from quaver.lab.models.codec import Codec, Preset
 from quaver.lab.models.memory import Kept
-from quaver.lab.models.weights import load_weights, save_weights, set_integer
+from quaver.lab.models.weights import load_weights, read_codec, save_weights, set_integer, weights_hash
 from quaver.lab.train.objective import run_sequence
 from quaver.lab.train.recipes import Stage
 from quaver.runtime.model import IntegerModel, load_model
@@ -98,6 +99,9 @@ def test_weights_from_before_motion_go_on(codec: Codec, tmp_path: Path) -> None:
     load_weights(other, tmp_path / "old.safetensors")
     assert torch.equal(other.inter.entropy.trunk.enter.weight, fresh.inter.entropy.trunk.enter.weight)
     assert not other.motion.detail.mean.weight.any()
+    save_file(old, tmp_path / "named.safetensors", {"preset": json.dumps(fresh.preset.__dict__)})
+    codecs = [read_codec(tmp_path / "named.safetensors", load_model("skeleton")) for _ in range(2)]
+    assert len({weights_hash(each) for each in codecs}) == 1 and codecs[0].motion.detail.trunk.enter.weight.any()
     old.pop("inter.entropy.index.bias")
     save_file(old, tmp_path / "cut.safetensors")
     with pytest.raises(ModelError, match=r"inter\.entropy\.index\.bias"):

@@ -20,7 +20,7 @@ def quantize(
     cache: Annotated[Path | None, typer.Option(help="Where decoded clips are kept.")] = None,
     skeleton: Annotated[str, typer.Option(help="The model whose steps and tables were trained over.")] = "skeleton",
     sequences: Annotated[int, typer.Option(min=1, help="Sequences to calibrate with.")] = 8,
-    threads: Annotated[int, typer.Option(help="Threads for torch; 0 leaves torch's choice.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, help="Threads for torch; 0: its choice, slow on a busy machine.")] = 1,
 ) -> None:
     """Quantize a codec as a plan says. The result encodes and decodes bit for bit alike everywhere."""
     from rich.console import Console

@@ -19,7 +19,7 @@ def train(
     exclude: Annotated[list[str] | None, typer.Option(help="Files to leave out, a pattern; repeatable.")] = None,
     cache: Annotated[Path | None, typer.Option(help="Where decoded clips are kept; by default OUT/cache.")] = None,
     skeleton: Annotated[str, typer.Option(help="The model whose steps and tables to train over.")] = "skeleton",
-    threads: Annotated[int, typer.Option(help="Threads for torch; 0 leaves torch's choice.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, help="Threads for torch; 0: its choice, slow on a busy machine.")] = 1,
 ) -> None:
     """Train a codec. Interrupt it when you like; --resume continues exactly."""
     from rich.console import Console

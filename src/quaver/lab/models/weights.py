@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from quaver.errors import MediaError, ModelError
@@ -17,9 +18,10 @@ from quaver.lab.models.layers import Conv
 from quaver.lab.models.precision import shape_for
 from quaver.lab.quant.plan import QuantPlan
 from quaver.runtime.model import IntegerModel
+from quaver.runtime.patches import PatchTable
 
 # What files of earlier versions do not have; it then starts as it does in a new codec.
-_LATER = ("motion.", ".log_gain", ".log_clip")
+_LATER = ("motion.", ".log_gain", ".log_clip", ".stream.")
 
 
 def set_integer(codec: Codec, integer: bool) -> None:
@@ -46,6 +48,8 @@ def save_weights(codec: Codec, path: Path) -> None:
     metadata = {"preset": json.dumps(codec.preset.__dict__, sort_keys=True), "skeleton": codec.skeleton.hash.hex()}
     if codec.plan is not None:
         metadata["plan"] = codec.plan.to_json()
+    if codec.patches is not None:
+        metadata["patches"] = codec.patches.to_json()
     state: dict[str, Tensor] = {key: value.contiguous() for key, value in codec.state_dict().items()}
     try:
         with replacing(path) as part:
@@ -57,9 +61,14 @@ def save_weights(codec: Codec, path: Path) -> None:
 def read_codec(path: Path, skeleton: IntegerModel) -> Codec:
     """The codec that `save_weights` wrote; ModelError where the file is none."""
     metadata = _metadata(path)
-    codec = Codec(_preset(path, metadata), skeleton)
+    preset = _preset(path, metadata)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # what the file lacks starts alike each time, so that the codec's hash is always the same
+        codec = Codec(preset, skeleton)
     if "plan" in metadata:
         shape_for(codec, QuantPlan.from_json(metadata["plan"], str(path)))
+    if "patches" in metadata:
+        codec.patches = PatchTable.from_json(metadata["patches"], str(path))
     load_weights(codec, path)
     return codec
 
