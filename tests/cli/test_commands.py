@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from quaver.cli.quantize import quantize
+from quaver.cli.train import train
 from quaver.codec.decoder import Decoder
 from quaver.codec.encoder import DEFAULT_MODEL
 from quaver.media.frame import Frame
@@ -115,12 +119,30 @@ def test_info_of_a_model(quaver: Quaver, tmp_path: Path) -> None:
     assert told["hash"] == model.hash.hex() and set(told["graphs"]) == set(model.graphs)
 
 
+def test_info_of_an_installed_model(quaver: Quaver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By name, as --model takes it; a file of that name comes first, and a folder does not stand in the way."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / DEFAULT_MODEL).mkdir()
+    told = json.loads(quaver("info", DEFAULT_MODEL, "--json").out)
+    assert told["name"] == DEFAULT_MODEL and told["hash"] == load_model(DEFAULT_MODEL).hash.hex()
+    (tmp_path / "skeleton").write_bytes(stream(tmp_path, count=2).read_bytes())
+    assert json.loads(quaver("info", "skeleton", "--json").out)["frames"] == 2
+    assert "nowhere" in quaver("info", "nowhere").err
+    assert "No such file" in quaver("info", tmp_path / "folder" / DEFAULT_MODEL).err
+
+
 def test_a_video_cut_short_is_said_to_be(quaver: Quaver, tmp_path: Path) -> None:
     source, cut = tmp_path / "whole.mkv", tmp_path / "cut.mkv"
     assert quaver("decode", stream(tmp_path, count=20), source).code == 0
     cut.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
     assert "promise" not in quaver("encode", source, tmp_path / "out.qvr").err
     assert "cut.mkv: its headers promise 20 frames" in quaver("encode", cut, tmp_path / "out.qvr").err
+
+
+@pytest.mark.parametrize("command", [train, quantize])
+def test_torch_has_one_thread_unless_told(command: Callable[..., None]) -> None:
+    """A second thread that waits for a core others use makes a step several times longer."""
+    assert inspect.signature(command).parameters["threads"].default == 1
 
 
 def test_verify(quaver: Quaver) -> None:

@@ -39,6 +39,7 @@ def test_the_page_stands_alone(quaver: Quaver, tmp_path: Path) -> None:
     assert not any(word in page for word in ("<script", "<link", "@import", "url(", "href"))
     assert page.count("data:image/png;base64,") == 6 and page.count("<svg") == 2
     assert 'name="viewport"' in page
+    assert "PSNR 6:1:1" in page and "(6 Y + U + V) / 8" in page
 
 
 def test_a_model_that_is_not_installed(quaver: Quaver, tmp_path: Path) -> None:

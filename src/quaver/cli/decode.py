@@ -11,10 +11,11 @@ from typing import Annotated
 
 import typer
 
+from quaver.bitstream.varint import TruncatedError
 from quaver.cli.ahead import ahead
 from quaver.cli.frames import parse_range, progress, refuse_same_file
 from quaver.codec.decoder import Decoder
-from quaver.errors import UsageError
+from quaver.errors import StreamError, UsageError
 from quaver.media.frame import Frame
 from quaver.runtime.model import load_model
 
@@ -37,10 +38,14 @@ def decode(
     with Decoder(source, load_model(model) if model else None, executor, threads) as decoder:
         total = len(range(decoder.frame_count)[chosen])
         with create_video(target, decoder.format) as sink, progress("decoding", total) as advance:
-            for frame in ahead(_selected(decoder, chosen)):
-                sink.write(frame)
-                count += 1
-                advance(0)
+            try:
+                for frame in ahead(_selected(decoder, chosen)):
+                    sink.write(frame)
+                    count += 1
+                    advance(0)
+            except TruncatedError as error:
+                whole = f"; --frames {chosen.start}:{chosen.start + count} decodes what is whole" if count else ""
+                raise StreamError(error.reason + whole, error.path, error.offset) from error
             if count == 0:
                 raise UsageError(f"{source}: the stream holds no frames")
     seconds = time.perf_counter() - began

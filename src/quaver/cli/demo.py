@@ -42,7 +42,7 @@ def demo(
     count = len(results[0].per_frame)
     table = Table(box=box.SIMPLE, caption=f"{clip.name}, {count} frames at about the same size; more dB is closer")
     table.add_column("codec", no_wrap=True)
-    for name in ("kB", "bpp", "PSNR dB", "encode fps", "decode fps"):
+    for name in ("kB", "bpp", "PSNR 6:1:1, dB", "encode fps", "decode fps"):
         table.add_column(name, justify="right", no_wrap=True)
     for r in results:
         numbers = f"{r.bytes / 1000:.1f}", f"{r.bpp:.4f}", f"{r.psnr_611:.2f}"

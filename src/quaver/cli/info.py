@@ -12,20 +12,26 @@ import typer
 from quaver.bitstream.container import StreamReader
 from quaver.bitstream.header import StreamHeader
 from quaver.errors import MediaError, ModelError
-from quaver.runtime.model import find_model, read_model
+from quaver.runtime.model import find_model, model_folders, read_model
 
 
 def info(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A stream (.qvr) or a model (.qvm).")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A stream (.qvr), a model (.qvm), or a model's name.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
     """Show what a stream or a model holds."""
-    facts = _model(file) if file.suffix == ".qvm" else _stream(file)
+    path = file if file.is_file() or file.name != str(file) else _installed(file.name) or file
+    facts = _model(path) if path.suffix == ".qvm" else _stream(path)
     if as_json:
         print(json.dumps(facts))
         return
     for key, value in facts.items():
         print(f"{key.replace('_', ' '):<20} {_shown(value)}")
+
+
+def _installed(name: str) -> Path | None:
+    paths = (folder / f"{name}.qvm" for folder in model_folders())
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _stream(path: Path) -> dict[str, Any]:

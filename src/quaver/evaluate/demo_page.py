@@ -66,10 +66,11 @@ to see what was lost.</p>
 <div class="flip">{_flip(pictures, part)}</div>
 <h2>Numbers</h2>
 <div class="wide"><table>
-<tr><th>codec</th><th>kB</th><th>bpp</th><th>PSNR, dB</th><th>encode fps</th><th>decode fps</th></tr>
+<tr><th>codec</th><th>kB</th><th>bpp</th><th>PSNR 6:1:1, dB</th><th>encode fps</th><th>decode fps</th></tr>
 {_rows(results)}
 </table></div>
-<p class="soft">bpp: bits per pixel. PSNR: (6 Y + U + V) / 8, mean over frames; more is closer to the original.
+<p class="soft">bpp: bits per pixel. PSNR 6:1:1: of the three planes of each frame,
+(6 Y + U + V) / 8, and the mean of that over frames; more is closer to the original.
 Speeds are of this run on this machine, one thread each.</p>
 <h2>Curves</h2>
 <p>{_key(results)}</p>
@@ -134,7 +135,8 @@ def _charts(results: Sequence[Outcome]) -> str:
     curves = [[p for p in r.curve if rate / 3 <= p[0] <= rate * 3] or [(r.bpp, r.psnr_611)] for r in results]
     near = [Series(r.name, curve, marked=len(curve) > 1) for r, curve in zip(results, curves, strict=True)]
     over_time = [Series(r.name, list(enumerate(r.per_frame))) for r in results]
-    return (
-        f"<figure>{line_chart(near, 'bits per pixel', 'PSNR, dB')}<figcaption>PSNR (dB) over rate</figcaption></figure>"
-        f"<figure>{line_chart(over_time, 'frame', 'PSNR, dB')}<figcaption>PSNR (dB) by frame</figcaption></figure>"
+    charts = (near, "bits per pixel", "over rate"), (over_time, "frame", "by frame")
+    return "".join(
+        f"<figure>{line_chart(series, unit, 'PSNR 6:1:1, dB')}<figcaption>PSNR 6:1:1 (dB) {how}</figcaption></figure>"
+        for series, unit, how in charts
     )
