@@ -16,7 +16,7 @@ from quaver.codec.networks import Engine, prepare
 from quaver.codec.symbol_coder import SymbolReader
 from quaver.errors import MediaError, ModelError, StreamError
 from quaver.media.frame import Frame, VideoFormat
-from quaver.runtime.model import PROFILE, IntegerModel, find_model
+from quaver.runtime.model import PROFILES, IntegerModel, find_model
 from quaver.runtime.picture import crop, padded_size
 
 
@@ -57,15 +57,19 @@ class Decoder:
         try:
             self._reader = StreamReader(self._file, self._path)  # type: ignore[arg-type]
             self.header: StreamHeader = self._reader.header
-            if self.header.profile != PROFILE:
-                raise StreamError(
-                    f"arithmetic profile {self.header.profile}; this version decodes {PROFILE}", self._path
-                )
+            if self.header.profile not in PROFILES:
+                known = " and ".join(map(str, PROFILES))
+                raise StreamError(f"arithmetic profile {self.header.profile}; this version decodes {known}", self._path)
             self.model = model if model is not None else self._find_model()
             if self.model.hash != self.header.model_hash:
                 raise StreamError(
                     f"the stream needs model {self.header.model_hash.hex()[:16]}, given is"
                     f" {self.model.hash.hex()[:16]} ({self.model.name})",
+                    self._path,
+                )
+            if self.model.profile != self.header.profile:
+                raise StreamError(
+                    f"arithmetic profile {self.header.profile}; its model {self.model.name!r} has {self.model.profile}",
                     self._path,
                 )
             self._engine = prepare(self.model, executor, threads)

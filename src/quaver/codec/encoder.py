@@ -24,7 +24,7 @@ from quaver.codec.symbol_coder import Symbols, SymbolWriter
 from quaver.errors import MediaError, UsageError
 from quaver.media.frame import Frame, VideoFormat
 from quaver.runtime import network_inputs
-from quaver.runtime.model import PROFILE, QUALITIES, IntegerModel, load_model
+from quaver.runtime.model import QUALITIES, IntegerModel, load_model
 from quaver.runtime.picture import Picture, crop, pad
 from quaver.runtime.transform import Planes
 
@@ -185,7 +185,7 @@ class Encoder:
         self._file = _create(self._path) if self._path is not None else target
         self._state: State | None = None
         self._since_intra, self._pts = 0, 0
-        header = StreamHeader(self.model.hash, PROFILE, format, gop)
+        header = StreamHeader(self.model.hash, self.model.profile, format, gop)
         try:
             self._writer = StreamWriter(self._file, header)  # type: ignore[arg-type]
         except OSError as error:

@@ -7,7 +7,7 @@ An inter frame begins with its motion: `motion_coder`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,10 @@ from quaver.codec.symbol_coder import SymbolCoder, Symbols, corrected_indices
 from quaver.runtime import network_inputs, transform
 from quaver.runtime.activity import Mask, activity_mask
 from quaver.runtime.companding import expand
+from quaver.runtime.executors.patches import PatchRunner
 from quaver.runtime.model import IntegerModel
 from quaver.runtime.network_inputs import Latents
+from quaver.runtime.patches import SIDE, patch_bits
 from quaver.runtime.picture import Picture, Plane
 from quaver.runtime.transform import Planes
 from quaver.runtime.warp import compensate
@@ -71,7 +73,7 @@ def code_inter(
     """Levels and coefficients of an inter frame, and the picture they make on top of `prediction`."""
     shape = past.picture.blocks
     levels = code_levels(coder, chosen.levels if chosen else None, past.levels, (shape[0] // 2, shape[1] // 2))
-    networks = engine.networks[FrameKind.INTER]
+    networks = _inter_networks(engine, prediction, vectors, levels, past)
     base = table_indices(levels, engine.model.inter_levels)
     steps = engine.model.channel_steps(quality)
     if networks is None:
@@ -91,6 +93,22 @@ def code_inter(
     latents = 64 * symbols + mask * means
     picture = reconstruct(engine.model, networks, features, prediction, latents, mask, quality)
     return State(picture, vectors, levels, latents)
+
+
+def _inter_networks(
+    engine: Engine, prediction: Planes, vectors: Vectors, levels: Levels, past: State
+) -> FrameNetworks | None:
+    """The networks of an inter frame, each reading patches with the bits that the model's table has for them."""
+    networks, table, graphs = engine.networks[FrameKind.INTER], engine.model.patches, engine.model.graphs
+    if networks is None or table is None:
+        return networks
+    entropy, decoder, loop = patch_bits(table, past.picture.y, _eight_bits(prediction[:1])[0], vectors, levels)
+    return replace(
+        networks,
+        entropy_runner=PatchRunner(networks.entropy_runner, graphs["inter.entropy"], entropy, SIDE),
+        decoder_runner=PatchRunner(networks.decoder_runner, graphs["inter.decoder"], decoder, SIDE),
+        loop_runner=PatchRunner(networks.loop_runner, graphs["inter.loop"], loop, 4 * SIDE),
+    )
 
 
 def code_intra(
@@ -161,6 +179,5 @@ def reconstruct(
     return Picture(*_eight_bits(samples))
 
 
-def _eight_bits(samples: Sequence[NDArray[np.int32]]) -> tuple[Plane, Plane, Plane]:
-    y, u, v = (np.clip((plane + 8) >> 4, 0, 255).astype(np.uint8) for plane in samples)
-    return y, u, v
+def _eight_bits(samples: Sequence[NDArray[np.int32]]) -> list[Plane]:
+    return [np.clip((plane + 8) >> 4, 0, 255).astype(np.uint8) for plane in samples]

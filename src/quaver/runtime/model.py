@@ -23,10 +23,12 @@ from quaver.bitstream.tables import TableSet
 from quaver.errors import ModelError
 from quaver.runtime.graph import IntegerGraph
 from quaver.runtime.packing import pack_arrays, unpack_arrays
+from quaver.runtime.patches import PatchTable
 from quaver.runtime.transform import CHANNELS
 
 QUALITIES = 64
-PROFILE = 1
+PROFILE, PATCH_PROFILE = 1, 2  # the arithmetic; 2 is 1 with patch bits
+PROFILES = PROFILE, PATCH_PROFILE
 LEVELS_LIMIT = 32
 MAX_FILE = 1 << 28  # bytes of a model
 _PREFIX = "tables."
@@ -53,7 +55,8 @@ class IntegerModel:
     graphs: the networks by name, such as "inter.entropy" (docs/format/arithmetic.md lists them); none in a model
     that is the skeleton alone.
     intra_levels, inter_levels: uint8 (levels, 96), frequency table of each coefficient at each activity level;
-    level 0 is all zero. tables: the frequency tables; the last one is uniform and numbers the others.
+    level 0 is all zero. tables: the frequency tables; the last one is uniform and numbers the others. patches: bits of
+    patches of inter frames; none in most models.
     """
 
     name: str
@@ -62,6 +65,7 @@ class IntegerModel:
     inter_levels: NDArray[np.uint8]
     tables: TableSet
     graphs: Mapping[str, IntegerGraph] = field(default_factory=dict)
+    patches: PatchTable | None = None
 
     def __post_init__(self) -> None:
         if self.steps.shape != (QUALITIES, 2) or self.steps.min() < 1 or self.steps.max() > 1 << 13:
@@ -79,6 +83,8 @@ class IntegerModel:
             ports = tuple(port.name for port in graph.inputs), tuple(port.name for port in graph.outputs)
             if ports != GRAPHS[key] or any(port.zero_point != 128 for port in graph.inputs + graph.outputs):
                 raise ModelError(f"model {self.name!r}: network {key!r} has other ports than {GRAPHS[key]}")
+        if self.patches is not None and not self.graphs:
+            raise ModelError(f"model {self.name!r}: a patch table without networks")
         supports = self.tables.supports
         if len(supports) < 3 or 2 * supports[self.selector] + 1 < self.selector:
             raise ModelError(f"model {self.name!r}: the last table cannot number the {self.selector} others")
@@ -87,6 +93,11 @@ class IntegerModel:
         """(96, 1, 1) quantization steps, 4 fractional bits."""
         luma, chroma = self.steps[quality]
         return np.array([luma] * 64 + [chroma] * 32, np.int32)[:, None, None]
+
+    @property
+    def profile(self) -> int:
+        """The arithmetic that a decoder of its streams needs."""
+        return PROFILE if self.patches is None else PATCH_PROFILE
 
     @property
     def selector(self) -> int:
@@ -103,6 +114,8 @@ class IntegerModel:
         own |= {_PREFIX + key: value for key, value in self.tables.to_arrays().items()}
         for name, graph in self.graphs.items():
             own |= {f"{name}/{key}": value for key, value in graph.to_arrays()[1].items()}
+        if self.patches is not None:
+            own |= self.patches.arrays()
         return own
 
     @cached_property
@@ -133,7 +146,8 @@ class IntegerModel:
 
 def _description(model: IntegerModel) -> bytes:
     graphs = {name: graph.to_arrays()[0] for name, graph in model.graphs.items()}
-    return json.dumps({"format": 1, "name": model.name, "profile": PROFILE, "graphs": graphs}, sort_keys=True).encode()
+    plain = {"format": 1, "name": model.name, "profile": model.profile, "graphs": graphs}
+    return json.dumps(plain, sort_keys=True).encode()
 
 
 def save_model(model: IntegerModel, path: Path) -> None:
@@ -166,17 +180,18 @@ def read_model(path: Path) -> IntegerModel:
     except (SafetensorError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: not a Quaver model") from error
     try:
-        if not isinstance(description, dict) or description.get("profile") != PROFILE:
-            raise ModelError(f"not a Quaver model of profile {PROFILE}")
+        profile = description.get("profile") if isinstance(description, dict) else None
+        if profile not in PROFILES:
+            raise ModelError(f"not a Quaver model of profile {' or '.join(map(str, PROFILES))}")
         graphs = description.get("graphs", {})
         if not isinstance(graphs, dict):
             raise ModelError("its networks have no names")
-        return _assemble(str(description.get("name")), graphs, unpack_arrays(packed))
+        return _assemble(str(description.get("name")), profile, graphs, unpack_arrays(packed))
     except (ModelError, KeyError) as error:
         raise ModelError(f"{path}: {error}") from error
 
 
-def _assemble(name: str, graphs: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> IntegerModel:
+def _assemble(name: str, profile: int, graphs: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> IntegerModel:
     tables = {key.removeprefix(_PREFIX): value for key, value in arrays.items() if key.startswith(_PREFIX)}
     return IntegerModel(
         name,
@@ -185,6 +200,7 @@ def _assemble(name: str, graphs: Mapping[str, Any], arrays: Mapping[str, NDArray
         _typed(arrays, "inter_levels", np.dtype(np.uint8)),
         TableSet.from_arrays(tables),
         {key: IntegerGraph.from_arrays(graph, _under(f"{key}/", arrays)) for key, graph in sorted(graphs.items())},
+        PatchTable.from_arrays(arrays) if profile == PATCH_PROFILE else None,
     )
 
 
