@@ -32,19 +32,20 @@ QUALITIES = 20, 44
 
 
 def analysed(checkpoint: Path, arguments: argparse.Namespace) -> tuple[SensitivityTable, float, float]:
-    """The table, and what measuring took of the processor and by the clock, earlier runs included."""
+    """The table, and what measuring took of the processor and by the clock, summed over earlier runs and workers."""
     cache = halves(build_cache(arguments.train, arguments.cache or arguments.work / "clips", arguments.exclude))[0]
     clips = choose_clips(cache, arguments.clips, arguments.frames, arguments.size)
     folder, bits = arguments.work / checkpoint.stem, tuple(int(b) for b in arguments.bits.split(","))
-    if (folder / "sensitivity.parquet").exists() and (folder / "seconds").exists():
+    if not arguments.layers and (folder / "sensitivity.parquet").exists() and (folder / "seconds").exists():
         used, clock = (float(text) for text in (folder / "seconds").read_text().split())
         return SensitivityTable.load(folder), used, clock
     config = AnalyseConfig(
         bits=bits, modes=("add", "open"), frames=arguments.frames, drift_frames=0, impulse_frames=0,
-        pairs=False, proxies=False,
+        pairs=False, proxies=False, only=tuple(arguments.layers),
     )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
-    part, begun = folder / "seconds.part", time.monotonic()
+    # Of each worker a file, added up at the end.
+    part, begun = folder / f"seconds-{'-'.join(arguments.layers).replace('*', '')}.part", time.monotonic()
     before = [float(text) for text in part.read_text().split()] if part.exists() else [0.0, 0.0]
 
     def spent() -> list[float]:
@@ -57,8 +58,11 @@ def analysed(checkpoint: Path, arguments: argparse.Namespace) -> tuple[Sensitivi
     adapter = QuaverAdapter.load(checkpoint, qualities=QUALITIES)
     table = analyse(adapter, clips, config, folder, announce=lambda estimate: print(estimate, flush=True), show=keep)
     keep(None)
-    part.replace(folder / "seconds")
-    used, clock = (float(text) for text in (folder / "seconds").read_text().split())
+    if arguments.layers:
+        return table, *spent()
+    times = [[float(text) for text in each.read_text().split()] for each in folder.glob("seconds-*.part")]
+    used, clock = sum(each[0] for each in times), sum(each[1] for each in times)
+    (folder / "seconds").write_text(f"{used:.1f} {clock:.1f}")
     return table, used, clock
 
 
@@ -93,11 +97,14 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--bits", default="2,4,8")
+    parser.add_argument("--layers", action="append", default=[], help="only these, for a worker beside others")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     tables: dict[str, SensitivityTable] = {}
     for checkpoint in arguments.checkpoints:
         table, used, clock = analysed(checkpoint, arguments)
+        if arguments.layers:
+            continue
         tables[checkpoint.stem] = table
         layers, model = len(table.layers()), table.rows["model_hash"][0][:16]
         row = (
@@ -108,7 +115,7 @@ def main() -> None:
         kept = [old for old in others if old[:2] != row[:2]]
         write_table(arguments.out, HEADER, [*kept, row], comment())
         print(*row, sep="\t", flush=True)
-    first, *rest = tables
+    first, *rest = tables or [""]
     for name in rest:
         label = f"{first}, {name}"
         rows = agreement(label, tables[first], tables[name])

@@ -12,10 +12,12 @@ from quaver.lab.allocate.problem import Option, Pair, Problem, Tie
 from quaver.lab.allocate.scores import Scores
 from quaver.lab.costs.layers import Layer
 from quaver.lab.costs.profile import HardwareProfile
+from quaver.lab.costs.pruning import chain, followers, kept
 from quaver.lab.costs.table import FULL
 from quaver.lab.quant.plan import LayerPlan
 
 BUDGETS = ("bytes", "bops", "ms", "avg_bits")
+_LEAST = LayerPlan(2, 2)
 Candidates = Mapping[str, Sequence[tuple[LayerPlan, float]]]
 
 
@@ -52,7 +54,7 @@ def build_problem(choices: Choices, budgets: Mapping[str, Fraction]) -> Problem:
     unknown = sorted(scored - set(by_name))
     if unknown:
         raise UsageError(f"the table scores {unknown[0]!r}, which the model does not have: it is of another model")
-    costs = _Costs(choices, sum(layer.weights for layer in by_name.values()), tuple(budgets))
+    costs = _Costs(choices, by_name, sum(layer.weights for layer in by_name.values()), tuple(budgets))
     options = {name: _layer_options(choices, costs, by_name[name]) for name in by_name if name in scored}
     rest = [layer for layer in choices.layers if layer.call_site not in options]
     fixed = {key: sum((costs.of(layer, FULL)[key] for layer in rest), Fraction(0)) for key in budgets}
@@ -68,10 +70,23 @@ def build_problem(choices: Choices, budgets: Mapping[str, Fraction]) -> Problem:
 @dataclass(frozen=True, slots=True)
 class _Costs:
     choices: Choices
+    layers: Mapping[str, Layer]
     weights: int
     keys: tuple[str, ...]
 
     def of(self, layer: Layer, plan: LayerPlan) -> dict[str, Fraction]:
+        """Of the layer; where it prunes channels, less what its readers save at least: they may have any bits."""
+        count = kept(plan)
+        if count is None or not followers(layer.call_site):
+            return self._of(layer, plan)
+        changed = chain(self.layers, layer.call_site, count)
+        own = self._of(changed.pop(layer.call_site), plan)
+        for name, smaller in changed.items():
+            saved = [(self._of(self.layers[name], bits), self._of(smaller, bits)) for bits in (FULL, _LEAST)]
+            own = {key: value - min(before[key] - after[key] for before, after in saved) for key, value in own.items()}
+        return own
+
+    def _of(self, layer: Layer, plan: LayerPlan) -> dict[str, Fraction]:
         result = {}
         for key in self.keys:
             if key == "bytes":

@@ -13,6 +13,7 @@ from typing import Any
 
 from quaver.errors import UsageError
 from quaver.lab.costs.layers import Layer
+from quaver.lab.costs.pruning import pruned
 from quaver.lab.costs.table import planned
 from quaver.lab.quant.plan import LayerPlan, QuantPlan
 
@@ -125,8 +126,8 @@ class HardwareProfile:
                 raise UsageError(f"profile {self.name!r} cannot run {layer.call_site}: {problem}")
 
     def predict(self, plan: QuantPlan, layers: Iterable[Layer]) -> float:
-        """Milliseconds per frame of the layers' workload: the sum over layers, one thread."""
-        return sum(self.milliseconds(layer, planned(plan, layer)) for layer in layers)
+        """Milliseconds per frame of the layers' workload: the sum over layers, pruned channels left out; one thread."""
+        return sum(self.milliseconds(layer, planned(plan, layer)) for layer in pruned(layers, plan))
 
     def milliseconds(self, layer: Layer, plan: LayerPlan) -> float:
         """Of one layer per frame, its entry included. Measured where the table has the shape; else interpolated by

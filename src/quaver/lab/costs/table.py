@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from quaver.lab.costs.layers import Layer
+from quaver.lab.costs.pruning import pruned
 from quaver.lab.costs.workload import Workload
 from quaver.lab.quant.plan import LayerPlan, QuantPlan
 
@@ -21,9 +22,9 @@ def planned(plan: QuantPlan, layer: Layer) -> LayerPlan:
 
 def table(layers: Iterable[Layer], plan: QuantPlan) -> list[dict[str, Any]]:
     """One row per layer. macs, bops and traffic_bytes are per frame of the workload, read_bytes and written_bytes per
-    call."""
+    call. Layers that lost channels count as they then are."""
     rows = []
-    for layer in layers:
+    for layer in pruned(layers, plan):
         bits = planned(plan, layer)
         read, written = layer.activation_bytes(bits)
         rows.append(
@@ -61,8 +62,10 @@ def by_network(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def totals(layers: Iterable[Layer], plan: QuantPlan, fixed_bytes: int = 0) -> dict[str, Fraction]:
     """What budgets limit: bytes of the model file, BOPs per frame, mean weight bits. ``fixed_bytes``: of the file
     beside its layers."""
-    rows = [(layer, planned(plan, layer)) for layer in layers]
-    weights = sum(layer.weights for layer, _ in rows if layer.planned)
+    whole = list(layers)
+    rows = [(layer, planned(plan, layer)) for layer in pruned(whole, plan)]
+    # Of all weights that there were: pruning lowers the mean.
+    weights = sum(layer.weights for layer in whole if layer.planned)
     bits = sum((layer.weight_bits(p) for layer, p in rows if layer.planned), Fraction(0))
     return {
         "bytes": Fraction(fixed_bytes + sum(layer.file_bytes(p) for layer, p in rows)),
