@@ -21,6 +21,8 @@ Scaled = NDArray[np.float32]  # (96, h8, w8) coefficients in quantization steps
 # Share of a step below which a coefficient is rounded towards zero; Laplacian sources gain rate from it.
 ROUNDING = {FrameKind.INTRA: 0.40, FrameKind.INTER: 0.25}
 INTRA_BONUS = 12  # of quality; costs little in 32 frames and every one of them gains
+# After so many frames what the intra frame brought has faded: all are coded better, every eighth as well as it was.
+LATE, LATE_BONUS, REFRESH = 32, 6, 8
 MOTION_BIT = 2.5  # squared error that one motion bit must save, times lambda
 AREA_BITS = 2.0  # what coding an area costs beside its coefficients and its level
 LEVEL_BITS = 2.0  # a level at distance d from its prediction costs LEVEL_BITS * log2(1 + d)
@@ -34,6 +36,13 @@ def lagrangian(quality: int) -> float:
 def intra_quality(quality: int) -> int:
     """What an intra frame is coded with: better, since the frames after it inherit what it has."""
     return min(QUALITIES - 1, quality + INTRA_BONUS)
+
+
+def inter_quality(quality: int, since_intra: int) -> int:
+    """What the inter frame `since_intra` frames after an intra frame is coded with (decision 0013)."""
+    if since_intra < LATE:
+        return quality
+    return min(QUALITIES - 1, quality + (INTRA_BONUS if since_intra % REFRESH == 0 else LATE_BONUS))
 
 
 def cost(picture: Picture, coded: Picture, size: int, quality: int) -> float:

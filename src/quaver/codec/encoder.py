@@ -52,15 +52,18 @@ def encode_picture(
     quality: int,
     scene_cuts: bool = True,
     estimator: str = "search",
+    since_intra: int = 1,
 ) -> CodedFrame:
-    """Code one picture, from `past` unless that is None or shows another scene."""
+    """Code one picture, from `past` unless that is None or shows another scene. `since_intra`: frames since the last
+    intra frame."""
     if past is not None:
-        estimated = estimate_motion(picture, past, engine, quality, estimator)
-        vectors = encode_motion(estimated, engine, past, quality)
+        own = decisions.inter_quality(quality, since_intra)
+        estimated = estimate_motion(picture, past, engine, own, estimator)
+        vectors = encode_motion(estimated, engine, past, own)
         prediction = predict(past, vectors)
-        if not (scene_cuts and _is_cut(picture, prediction, engine.model.steps[quality, 0])):
-            chosen = _choose(picture, prediction, engine, quality, FrameKind.INTER, past.levels)
-            coded = _code_inter(engine, chosen, prediction, vectors, past, quality)
+        if not (scene_cuts and _is_cut(picture, prediction, engine.model.steps[own, 0])):
+            chosen = _choose(picture, prediction, engine, own, FrameKind.INTER, past.levels)
+            coded = _code_inter(engine, chosen, prediction, vectors, past, own)
             return _unless_repeating_costs_less(coded, picture, past, engine)
     writer = SymbolWriter(engine.model)
     better = decisions.intra_quality(quality)
@@ -205,7 +208,9 @@ class Encoder:
         if self._state is not None and frame.pts <= self._pts:
             raise UsageError(f"pts {frame.pts} follows {self._pts}; they must grow")
         past = None if self._since_intra >= self.gop else self._state
-        coded = encode_picture(pad(frame), past, self._engine, self.quality, self.scene_cuts, self.motion)
+        coded = encode_picture(
+            pad(frame), past, self._engine, self.quality, self.scene_cuts, self.motion, self._since_intra
+        )
         self._since_intra = 1 if coded.kind == FrameKind.INTRA else self._since_intra + 1
         self._state, self._pts = coded.state, frame.pts
         record = FrameRecord(coded.kind, coded.quality, frame.pts, coded.state.picture.checksum(), coded.payload)
