@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import io
+from fractions import Fraction
+
+import numpy as np
 
 from quaver.bitstream.record import FrameKind
 from quaver.codec.decisions import INTRA_BONUS, LATE, LATE_BONUS, REFRESH, inter_quality
 from quaver.codec.encoder import Encoder
+from quaver.media.frame import Frame, VideoFormat
 from quaver.runtime.model import QUALITIES
-
-from tests.cli.samples import moving
 
 
 def test_late_frames_are_better_and_records_say_so() -> None:
-    frames = moving(count=LATE + 10)
+    format = VideoFormat(32, 16, Fraction(25), Fraction(1, 25))
+    luma, chroma = (np.random.default_rng(1).integers(0, 256, size, np.uint8) for size in ((16, 32), (8, 16)))
+    frames = [Frame(np.roll(luma, t), chroma, chroma, t, format) for t in range(LATE + 10)]
     kinds, qualities = [], []
     with Encoder(io.BytesIO(), frames[0].format, 20, gop=LATE + 9, model="skeleton", scene_cuts=False) as encoder:
         for frame in frames:
