@@ -2,7 +2,8 @@
 
 The wheel is built and installed into a fresh environment without torch. Sizes are those of the files that pip wrote,
 in MB of 10^6 bytes. Starts are timed in turns, each a new process, medians over turns, by the clock and in processor
-time (cpu_s), which other programs distort less:
+time (cpu_s), which other programs distort less; run it with real-time priority (Linux: `chrt -f 1`) where they do not
+stop, which the table's first line then says:
 
 - "warm": everything has run before;
 - "empty caches": the same with an empty cache folder, so that Quaver tests its executor again;
@@ -144,6 +145,12 @@ def drop(folder: Path) -> None:
             os.close(file)
 
 
+def priority() -> list[str]:
+    """How this process and those it starts are scheduled, if not as usual."""
+    realtime = hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) == os.SCHED_FIFO
+    return ["real-time priority"] if realtime else []
+
+
 def import_rows(python: Path, stream: Path, turns: int, models: Path) -> Iterable[Row]:
     """Milliseconds of imports on the way to the first frame, by outermost package, largest first."""
     seen: dict[str, list[float]] = {}
@@ -189,7 +196,7 @@ def main() -> None:
     parser.add_argument("--wheel", type=Path)
     given = parser.parse_args()
     model = load_model(given.model)
-    first = comment(model, f"Python {sys.version.split()[0]}, {given.turns} turns")
+    first = comment(model, f"Python {sys.version.split()[0]}, {given.turns} turns", *priority())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         wheel = given.wheel or build(folder)
