@@ -15,11 +15,13 @@ from quaver.lab.models import bridge
 from quaver.lab.models.contextual import FrameCodec, IntraCodec
 from quaver.lab.models.memory import FeatureMemory, Kept
 from quaver.lab.models.motion_coder import MotionCoder, MotionCompensation
+from quaver.lab.models.patches import by_levels
 from quaver.lab.models.presets import PRESETS, Preset
 from quaver.lab.models.skeleton import Skeleton
 from quaver.lab.quant.plan import QuantPlan
 from quaver.lab.twin.transform import Planes
 from quaver.runtime.model import IntegerModel
+from quaver.runtime.patches import PatchTable
 from quaver.runtime.transform import CHANNELS
 
 __all__ = ["PRESETS", "Codec", "Preset", "State"]
@@ -44,7 +46,8 @@ class Codec(nn.Module):
     ``use_encoder``: whether the encoder's networks correct motion and latents. ``estimator``: what finds motion, as
     `quaver.codec.motion_estimator` names it. ``count_motion``: whether bits hold
     those of vectors, which costs the motion decoder's networks; a picture does not depend on them. ``plan``: the
-    precision that `precision.shape_for` gave it; None in floating point.
+    precision that `precision.shape_for` gave it; None in floating point. ``patches``: bits of patches, in either
+    arithmetic.
     """
 
     def __init__(self, preset: Preset, skeleton: IntegerModel) -> None:
@@ -59,6 +62,7 @@ class Codec(nn.Module):
         self.use_encoder = self.count_motion = False
         self.estimator = "search"
         self.plan: QuantPlan | None = None
+        self.patches: PatchTable | None = None
 
     def code_intra(self, frame: Planes, quality: Tensor) -> tuple[State, Tensor]:
         """A frame by itself. Returns the state and the bits (B,) of its coefficients, DC apart."""
@@ -78,11 +82,12 @@ class Codec(nn.Module):
         seen = bridge.see_inter(frame, prediction, quality, self.skeleton)
         error, latents = self.inter.analyse(frame, prediction, seen, steps, self.use_encoder)
         last = tuple(kept.levels for kept in past.kept)
-        coded = self.inter.code(error, latents, seen, memory, last, quality, self.tables)
+        classify = by_levels(self.patches, past.picture, prediction, motion.vectors)
+        coded = self.inter.code(error, latents, seen, memory, last, quality, self.tables, classify)
         active = bridge.activity(coded.symbols, motion.vectors)
         decoded = coded.decoded(active)
-        residual = self.inter.synthesise(decoded, coded.features, active, steps)
-        picture = self.inter.restore(prediction, residual, active, quality, steps)
+        residual = self.inter.synthesise(decoded, coded, active, steps)
+        picture = self.inter.restore(prediction, residual, coded, active, quality, steps)
         bits = coded.bits
         if self.count_motion:
             bits = bits + self.motion.bits(motion, past.kept, quality, self.tables)

@@ -12,6 +12,7 @@ from quaver.codec.coefficients import Levels
 from quaver.lab.models import bridge
 from quaver.lab.models.bridge import Seen
 from quaver.lab.models.networks import ContextualDecoder, ContextualEncoder, EntropyModel, LoopFilter
+from quaver.lab.models.patches import WHOLE, ByLevels, PatchBits
 from quaver.lab.models.presets import Preset
 from quaver.lab.models.rate import coded_bits
 from quaver.lab.models.skeleton import Skeleton, eight_bits, minus, plus, sixteenths
@@ -28,7 +29,7 @@ LATENT_LIMIT = float(1 << 18)
 class Coded:
     """What the entropy model makes of latents. symbols, means (B, 96, h8, w8), these with 6 fractional bits;
     features (B, C, h8, w8) for the contextual decoder; bits (B,) of the symbols, intra DC apart; known (B, 96, h8, w8),
-    1 where a symbol depends on its latent at all."""
+    1 where a symbol depends on its latent at all; patches: what networks read of each patch."""
 
     latents: Tensor
     symbols: Tensor
@@ -37,6 +38,7 @@ class Coded:
     features: Tensor
     levels: tuple[Levels, ...]
     bits: Tensor
+    patches: PatchBits
 
     def decoded(self, active: Tensor) -> Tensor:
         """Latents as both sides have them, 6 fractional bits; straight through the quantizer where one is coded. What
@@ -77,32 +79,41 @@ class FrameCodec(nn.Module):
         past: tuple[Levels | None, ...],
         quality: Tensor,
         skeleton: Skeleton,
+        classify: ByLevels = lambda _: WHOLE,
     ) -> Coded:
-        """Levels, then entropy parameters from what both sides know, then symbols. `past`: the last levels."""
+        """Levels, then entropy parameters from what both sides know, then symbols. `past`: the last levels. `classify`:
+        bits of patches."""
         levels, base = bridge.choose_levels(latents, error, quality, self.kind, skeleton.model, past)
         known = [seen.prediction, bridge.level_planes(levels)] + ([memory] if memory is not None else [])
-        features, index, mean = self.entropy(torch.cat([*known, seen.quality], 1))
+        patches = classify(levels)
+        read = patches.read("inter.entropy", torch.cat([*known, seen.quality], 1))
+        features, index, mean = (patches.result("inter.entropy", y) for y in self.entropy(read))
         means = expand(64 * mean.float())
         indices = base + floor_ste((round_ste(64 * index.float()) + 4) / 8)
         symbols = bridge.quantize(latents, means, levels, self.kind)
         channels = bridge.coded_channels(self.kind)
         coded = (base > 0) & (channels > 0)
         bits = coded_bits(latents, symbols, means / 64, indices, coded, skeleton.lengths)
-        return Coded(latents, symbols, (base > 0).double(), means * channels, features, levels, bits)
+        return Coded(latents, symbols, (base > 0).double(), means * channels, features, levels, bits, patches)
 
-    def synthesise(self, decoded: Tensor, features: Tensor, active: Tensor, steps: Tensor) -> Planes:
+    def synthesise(self, decoded: Tensor, coded: Coded, active: Tensor, steps: Tensor) -> Planes:
         """The residual (4 fractional bits) of decoded latents, corrected where `active`."""
-        stored = self.entropy.context.stream
-        correction = self.decoder(bridge.companded(decoded), features, stored).float()
+        stored, patches = self.entropy.context.stream, coded.patches
+        latents = patches.read("inter.decoder", bridge.companded(decoded))
+        features = patches.read("inter.decoder", coded.features, stored.steps())
+        correction = patches.result("inter.decoder", self.decoder(latents, features, stored)).float()
         corrected = (decoded + active * round_ste(64 * correction)).clamp(-LATENT_LIMIT, LATENT_LIMIT - 1)
         return transform.inverse(floor_ste((corrected * steps + 32) / 64))
 
-    def restore(self, prediction: Planes, residual: Planes, active: Tensor, quality: Tensor, steps: Tensor) -> Planes:
+    def restore(
+        self, prediction: Planes, residual: Planes, coded: Coded, active: Tensor, quality: Tensor, steps: Tensor
+    ) -> Planes:
         """The picture: loop-filtered where `active`, rounded once."""
         samples = plus(prediction, residual)
         inputs = [_to_half(eight_bits(samples)), _to_half(eight_bits(prediction))]
         plane = ((2.0 * (quality - 32)) / 64).float()[:, None, None, None].expand(-1, 1, *inputs[0].shape[-2:])
-        correction = self.loop(torch.cat([*inputs, plane], 1))
+        read = coded.patches.read("inter.loop", torch.cat([*inputs, plane], 1))
+        correction = coded.patches.result("inter.loop", self.loop(read))
         y, u, v = _from_half(round_ste(64 * correction.double()))
         wide = active[:, 0].repeat_interleave(8, 1).repeat_interleave(8, 2)
         narrow = active[:, 0].repeat_interleave(4, 1).repeat_interleave(4, 2)
@@ -127,8 +138,8 @@ class IntraCodec(FrameCodec):
         error, latents = self.analyse(frame, prediction, seen, steps, correct)
         coded = self.code(error, latents, seen, None, (None,) * len(quality), quality, skeleton)
         active = torch.ones_like(coded.symbols[:, :1])
-        residual = self.synthesise(coded.decoded(active), coded.features, active, steps)
-        return self.restore(prediction, residual, active, quality, steps), coded
+        residual = self.synthesise(coded.decoded(active), coded, active, steps)
+        return self.restore(prediction, residual, coded, active, quality, steps), coded
 
 
 def _to_half(planes: Planes) -> Tensor:

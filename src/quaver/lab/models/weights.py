@@ -18,6 +18,7 @@ from quaver.lab.models.layers import Conv
 from quaver.lab.models.precision import shape_for
 from quaver.lab.quant.plan import QuantPlan
 from quaver.runtime.model import IntegerModel
+from quaver.runtime.patches import PatchTable
 
 # What files of earlier versions do not have; it then starts as it does in a new codec.
 _LATER = ("motion.", ".log_gain", ".log_clip", ".stream.")
@@ -47,6 +48,8 @@ def save_weights(codec: Codec, path: Path) -> None:
     metadata = {"preset": json.dumps(codec.preset.__dict__, sort_keys=True), "skeleton": codec.skeleton.hash.hex()}
     if codec.plan is not None:
         metadata["plan"] = codec.plan.to_json()
+    if codec.patches is not None:
+        metadata["patches"] = codec.patches.to_json()
     state: dict[str, Tensor] = {key: value.contiguous() for key, value in codec.state_dict().items()}
     try:
         with replacing(path) as part:
@@ -64,6 +67,8 @@ def read_codec(path: Path, skeleton: IntegerModel) -> Codec:
         codec = Codec(preset, skeleton)
     if "plan" in metadata:
         shape_for(codec, QuantPlan.from_json(metadata["plan"], str(path)))
+    if "patches" in metadata:
+        codec.patches = PatchTable.from_json(metadata["patches"], str(path))
     load_weights(codec, path)
     return codec
 
