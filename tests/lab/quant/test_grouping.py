@@ -31,7 +31,7 @@ def test_no_partition_errs_less(chosen: list[float], count: int, seed: int, posi
     stats = observed(chosen, seed, positive)
     found = grouping.sharing_error(stats, grouping.partition(stats, count, "error", 4), 4)
     every = {
-        grouping._numbered(np.array(groups)) for groups in product(range(min(count, len(chosen))), repeat=len(chosen))
+        grouping.numbered(np.array(groups)) for groups in product(range(min(count, len(chosen))), repeat=len(chosen))
     }
     least = min(grouping.sharing_error(stats, groups, 4) for groups in every)
     # Runs in the order of ranges are near-optimal for shared scales; exactly optimal ones may mix neighbours.

@@ -73,7 +73,9 @@ class Layer:
     def entry(self, plan: LayerPlan) -> Layer | None:
         """The convolution that brings the input to the layer's own grid, where the plan asks for one."""
         bits = plan.activation_bits
-        if not self.planned or not self.shared_input or bits is None or (bits == 8 and plan.groups is None):
+        if not self.planned or not self.shared_input or bits is None:
+            return None
+        if bits == 8 and plan.groups is None and not plan.split:
             return None
         shape = self.inputs, self.inputs, 1, self.inputs
         return convolution(f"{self.call_site}.entry", shape, (self.rows, self.columns), self.share)
@@ -90,7 +92,7 @@ class Layer:
         """Bit operations per frame of the workload: multiplications x weight bits x activation bits."""
         if self.bits is not None:
             return self.share * self.operations * self.bits[0] * self.bits[1]
-        own = self.share * self.positions * self.weight_bits(plan) * _width(plan.activation_bits)
+        own = self.share * self.positions * self.weight_bits(plan) * _mean_width(plan)
         entry = self.entry(plan)
         return own + (entry.bops(LayerPlan(2, 8)) if entry else 0)
 
@@ -140,6 +142,13 @@ def convolution(
 
 def _width(bits: int | None) -> int:
     return FLOAT_BITS if bits is None else bits
+
+
+def _mean_width(plan: LayerPlan) -> Fraction:
+    """Activation bits of the mean input channel."""
+    if plan.group_bits is None or plan.groups is None:
+        return Fraction(_width(plan.activation_bits))
+    return Fraction(sum(plan.group_bits[group] for group in plan.groups), len(plan.groups))
 
 
 def _stored(bits: int | None) -> int:

@@ -2,8 +2,8 @@
 
 What profile 1 can run: 2 to 7 weight bits (0 for a pruned output channel), 2 to 8 activation bits, scales and bits
 per group of input channels, split input channels of layers that are not depthwise. A layer whose input is stored for
-it alone changes that site; one that reads a port or a residual stream, which have 8 bits and scales of their own, gets an entry:
-its input brought to the layer's own grid.
+it alone changes that site; one that reads a port or a residual stream, which have 8 bits and scales of their own, gets
+an entry: its input brought to the layer's own grid.
 """
 
 from __future__ import annotations

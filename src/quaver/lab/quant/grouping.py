@@ -50,14 +50,14 @@ def by_source(sizes: Sequence[int]) -> Groups:
 def shuffled(channels: int, count: int, seed: int) -> Groups:
     """Equal sizes, random members: what grouping without looking gives."""
     order = np.random.default_rng(seed).permutation(channels)
-    return _numbered(np.array(contiguous(channels, count))[order])
+    return numbered(np.array(contiguous(channels, count))[order])
 
 
 def sorted_range(stats: SiteStats, count: int) -> Groups:
     """Equal sizes by growing range."""
     groups = np.empty(stats.channels, np.intp)
     groups[_order(stats)] = contiguous(stats.channels, count)
-    return _numbered(groups)
+    return numbered(groups)
 
 
 def partition(stats: SiteStats, count: int, distance: Distance = "error", bits: int = 8) -> Groups:
@@ -86,7 +86,7 @@ def partitions(stats: SiteStats, count: int, distance: Distance = "error", bits:
     for runs in _best_runs(costs, min(count, stats.channels)):
         groups = np.empty(stats.channels, np.intp)
         groups[order] = runs
-        result.append(_numbered(groups))
+        result.append(numbered(groups))
     return result
 
 
@@ -185,7 +185,7 @@ def _best_runs(costs: NDArray[np.float64], count: int) -> list[NDArray[np.intp]]
     return result
 
 
-def _numbered(groups: NDArray[np.intp]) -> Groups:
+def numbered(groups: NDArray[np.intp]) -> Groups:
     """The same partition with groups numbered as channels meet them."""
     seen: dict[int, int] = {}
     return tuple(seen.setdefault(int(group), len(seen)) for group in groups)
