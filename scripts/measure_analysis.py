@@ -1,5 +1,8 @@
 """Sensitivity tables of several weights with the same settings, what they took, and whether they agree.
 
+Modules are measured in closed loop and without it, layers without: what the loop makes of a layer's loss is its
+module's (`lab.analyse.estimate`). `quaver analyse` measures layers in closed loop too, at twice the jobs or more.
+
 Writes WORK/NAME/ (the tables; interrupted runs go on), a row per checkpoint to --out as soon as it is there, and last
 how the order of layers agrees between the first checkpoint and each other.
 
@@ -11,6 +14,7 @@ from __future__ import annotations
 import argparse
 import resource
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -40,9 +44,10 @@ def analysed(checkpoint: Path, arguments: argparse.Namespace) -> tuple[Sensitivi
         used, clock = (float(text) for text in (folder / "seconds").read_text().split())
         return SensitivityTable.load(folder), used, clock
     config = AnalyseConfig(
-        bits=bits, modes=("add", "open"), frames=arguments.frames, drift_frames=0, impulse_frames=0,
-        pairs=False, proxies=False, only=tuple(arguments.layers),
+        level="module", bits=bits, modes=("add", "open"), frames=arguments.frames, drift_frames=0, impulse_frames=0,
+        pairs=False, proxies=False, only=tuple(arguments.layers), channel_sample=arguments.channels, channel_top=0.002,
     )  # fmt: skip
+    layers = replace(config, level="channel" if arguments.channels else "layer", modes=("open",))
     folder.mkdir(parents=True, exist_ok=True)
     # Of each worker a file, added up at the end.
     part, begun = folder / f"seconds-{'-'.join(arguments.layers).replace('*', '')}.part", time.monotonic()
@@ -56,7 +61,12 @@ def analysed(checkpoint: Path, arguments: argparse.Namespace) -> tuple[Sensitivi
         part.write_text("{:.1f} {:.1f}".format(*spent()))
 
     adapter = QuaverAdapter.load(checkpoint, qualities=QUALITIES)
-    table = analyse(adapter, clips, config, folder, announce=lambda estimate: print(estimate, flush=True), show=keep)
+    parts = []
+    for each in (layers,) if arguments.layers else (layers, config):
+        announce = lambda estimate: print(estimate, flush=True)  # noqa: E731
+        parts.append(analyse(adapter, clips, each, folder, announce=announce, show=keep))
+    table = parts[0].merge(*parts[1:])
+    table.save(folder)
     keep(None)
     if arguments.layers:
         return table, *spent()
@@ -97,6 +107,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--bits", default="2,4,8")
+    parser.add_argument("--channels", type=int, default=0, help="score channels too, measuring so many")
     parser.add_argument("--layers", action="append", default=[], help="only these, for a worker beside others")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -108,7 +119,7 @@ def main() -> None:
         tables[checkpoint.stem] = table
         layers, model = len(table.layers()), table.rows["model_hash"][0][:16]
         row = (
-            checkpoint.stem, "analysis", "module and layer", "w, a", arguments.bits, layers,
+            checkpoint.stem, "analysis", "module, layer", "w, a", arguments.bits, layers,
             "", model, f"{used:.0f}", f"{clock:.0f}",
         )  # fmt: skip
         others = [tuple(old.values()) for old in read_table(arguments.out)]

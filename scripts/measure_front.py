@@ -27,11 +27,15 @@ from quaver.lab.allocate import baselines
 from quaver.lab.allocate.command import Allocation, prepare
 from quaver.lab.allocate.problem import Problem, Solution
 from quaver.lab.allocate.programme import solve
+from quaver.lab.allocate.prune import pruned_outputs
 from quaver.lab.allocate.scores import Scores
 from quaver.lab.allocate.search import SearchConfig
 from quaver.lab.allocate.search_command import Searcher
 from quaver.lab.analyse.clips import choose_clips
+from quaver.lab.analyse.estimate import amplification
+from quaver.lab.analyse.quaver_adapter import QuaverAdapter
 from quaver.lab.analyse.score import float_curves, score
+from quaver.lab.analyse.table import SensitivityTable
 from quaver.lab.costs.measure import Timing, graph_ms, skeleton_entry
 from quaver.lab.costs.workload import Workload
 from quaver.lab.data.cache import build_cache
@@ -51,6 +55,7 @@ HEADER = (
 WORKLOAD = Workload()
 BITS = ("4", "3", "5", "6", "3.5")
 SHARES = ("50%", "30%", "75%")
+TIMES = ("90%", "95%", "85%")
 RANDOM = 3
 CALIBRATION = Stage("calibration", 4, 3, size=128, batch=2, encoder=True)
 
@@ -131,6 +136,8 @@ def plans(bench: Bench, arguments: argparse.Namespace) -> Iterator[Wanted]:
         if arguments.search:
             yield searched(searcher, f"bops={share}")
     yield uniform(bench, 7, 8, "")
+    if table:
+        yield from (pruned(bench, arguments, f"ms={share}") for share in TIMES)
 
 
 def uniform(bench: Bench, w: int, a: int, budget: str) -> Wanted:
@@ -174,6 +181,25 @@ def searched(searcher: Searcher, budget: str) -> Wanted:
         return replace(found.with_bits("*", a=8), predicted=found.predicted)
 
     return Wanted("search", budget, 0, weights_alone)
+
+
+def pruned(bench: Bench, arguments: argparse.Namespace, budget: str) -> Wanted:
+    """Channels that the programme prunes to keep a budget of milliseconds."""
+
+    def make() -> QuantPlan:
+        found = prepare(arguments.table, arguments.checkpoint, [budget], channel_points=0)
+        choices, clips = found.choices, choose_clips(bench.to_use, 2, 8, 96, 1)
+        sites = {site for site, kind, _ in choices.scores.layers if kind == "w"}
+        zeta_at = {site: choices.scores.layers[site, "w", 7] for site in sites}
+        gains, common = amplification(SensitivityTable.load(arguments.table))
+        gains = {layer.network: gains.get(layer.network, common) for layer in choices.layers}
+        adapter = QuaverAdapter(found.codec, (20, 44))
+        options = pruned_outputs(adapter, clips, choices.layers, (1 / 6, 1 / 3, 1 / 2), zeta_at, gains)
+        found = replace(found, choices=replace(choices, candidates=options))
+        problem = found.problem
+        return found.plan(problem, solve(problem), "ilp pruned")
+
+    return Wanted("ilp pruned", budget, 0, make)
 
 
 def wide_inputs(problem: Problem) -> Problem:

@@ -1,0 +1,85 @@
+"""Predicted against measured milliseconds of plans: results/latency.tsv.
+
+Milliseconds per decoded frame at 640x360: the networks, as ONNX Runtime runs them on one thread, each plan's in turns
+with W7A8's, so that whatever else the machine does meets both. error: of the prediction itself; relative: of the
+predicted ratio to W7A8.
+
+usage: measure_latency.py CHECKPOINT PLAN.json... --out results/latency.tsv
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+from pathlib import Path
+
+import torch
+from provenance import comment
+
+from quaver.evaluate.points import read_table, write_table
+from quaver.lab.costs.codec import codec_layers
+from quaver.lab.costs.measure import Timing, graph_ms
+from quaver.lab.costs.profile import load_profile
+from quaver.lab.costs.workload import Workload
+from quaver.lab.lower.model import lower
+from quaver.lab.models.precision import shape_for
+from quaver.lab.models.weights import read_codec
+from quaver.lab.quant.plan import QuantPlan
+from quaver.runtime.model import IntegerModel, load_model
+
+HEADER = (
+    "plan_hash", "name", "macs", "ms_pred", "ms_meas", "error", "ms_pred_w7a8", "ms_meas_w7a8", "relative", "date",
+)  # fmt: skip
+WORKLOAD, TURNS = Workload(), 5
+
+
+def networks_ms(models: list[IntegerModel], turns: int = TURNS) -> list[float]:
+    """Of each model, network by network in turns, the fastest turn."""
+    timing = Timing(1, 7)
+    totals = [0.0] * len(models)
+    for key in models[0].graphs:
+        share = float(WORKLOAD.share(key))
+        if not share:
+            continue
+        best = [float("inf")] * len(models)
+        for _ in range(turns):
+            for number, model in enumerate(models):
+                best[number] = min(best[number], graph_ms(model.graphs[key], WORKLOAD.map(key), timing))
+        totals = [total + share * ms for total, ms in zip(totals, best, strict=True)]
+    return totals
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("plans", type=Path, nargs="+")
+    parser.add_argument("--profile", default="onnx-cpu")
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    profile, skeleton = load_profile(arguments.profile), load_model("skeleton")
+
+    def lowered(plan: QuantPlan) -> tuple[IntegerModel, float]:
+        codec = read_codec(arguments.checkpoint, skeleton)
+        layers = [row for row in codec_layers(codec, WORKLOAD) if not row.call_site.startswith("skeleton.")]
+        shape_for(codec, plan)
+        return lower(codec, "plan"), profile.predict(plan, layers)
+
+    whole, full = lowered(QuantPlan({}))
+    for path in arguments.plans:
+        plan = QuantPlan.load(path)
+        model, predicted = lowered(plan)
+        own, reference = networks_ms([model, whole])
+        macs = sum(graph.macs() for key, graph in model.graphs.items() if WORKLOAD.share(key))
+        row = (
+            plan.hash, path.stem, macs, f"{predicted:.3f}", f"{own:.3f}", f"{predicted / own - 1:+.3f}",
+            f"{full:.3f}", f"{reference:.3f}", f"{predicted / full / (own / reference) - 1:+.3f}",
+            datetime.date.today(),
+        )  # fmt: skip
+        others = [tuple(old.values()) for old in read_table(arguments.out) if old["plan_hash"] != plan.hash]
+        write_table(arguments.out, HEADER, [*others, row], comment(None, f"profile {profile.name}"))
+        print(*row, sep="\t", flush=True)
+
+
+if __name__ == "__main__":
+    main()
