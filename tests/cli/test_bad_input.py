@@ -313,7 +313,7 @@ def test_a_stream_of_an_unknown_or_another_model(quaver: Quaver, tmp_path: Path)
 
 
 def conformance_model():  # type: ignore[no-untyped-def]
-    return load_model(str(next(conformance.folder().glob("*.qvm"))))
+    return load_model(str(conformance.folder() / "model.qvm"))
 
 
 @pytest.mark.parametrize("frames", ["9:", "5:6", "x:"])

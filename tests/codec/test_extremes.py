@@ -22,10 +22,10 @@ from quaver.runtime.warp import VECTOR_LIMIT
 SHAPE = 4, 6
 
 
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    """Networks for everything, small ones."""
-    return prepare(read_model(next(conformance.folder().glob("*.qvm"))), "reference")
+@pytest.fixture(scope="module", params=["model.qvm", "patch_model.qvm"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Networks for everything, small ones; once with patch bits."""
+    return prepare(read_model(conformance.folder() / request.param), "reference")
 
 
 def _symbols(rng: np.random.Generator, levels: NDArray[np.int32], table: NDArray[np.uint8]) -> NDArray[np.int32]:

@@ -1,7 +1,7 @@
-"""Conformance vectors: golden streams and inner tensors of a frozen model, which every executor must reproduce.
+"""Conformance vectors: golden streams and inner tensors of frozen models, which every executor must reproduce.
 
 The vectors (package folder `conformance`) never change without a new format version and a changelog line.
-`scripts/make_conformance.py` made them.
+`scripts/make_conformance.py` made those of profile 1, `scripts/make_patch_conformance.py` those of profile 2.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from quaver.runtime.executors.select import EXECUTORS, executor
 from quaver.runtime.graph import IntegerGraph
 from quaver.runtime.model import read_model
 
+SETS = "vectors.json", "patch_vectors.json"  # a model each
 TENSOR_SIZE = 7, 11  # of the maps that inner tensors are compared on
 
 
@@ -44,11 +45,15 @@ def folder() -> Path:
 
 def run(executors: Sequence[str] = tuple(EXECUTORS)) -> Iterator[Result]:
     """Check every vector on every executor."""
-    expected = json.loads((folder() / "vectors.json").read_text())
+    for vectors in SETS:
+        yield from _run(json.loads((folder() / vectors).read_text()), executors)
+
+
+def _run(expected: dict[str, Any], executors: Sequence[str]) -> Iterator[Result]:
     model = read_model(folder() / expected["model"])
     for name in executors:
-        for key, graph in sorted(model.graphs.items()):
-            got = tensor_digests(graph, name)
+        for key in sorted(expected["tensors"]):
+            got = tensor_digests(model.graphs[key], name)
             wrong = [tensor for tensor, digest in expected["tensors"][key].items() if got.get(tensor) != digest]
             detail = f"tensor {wrong[0]!r} differs" if wrong else f"{len(got)} tensors"
             yield Result(f"tensors of {key}", name, not wrong, detail)
