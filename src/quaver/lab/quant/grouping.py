@@ -60,17 +60,22 @@ def sorted_range(stats: SiteStats, count: int) -> Groups:
     return numbered(groups)
 
 
-def partition(stats: SiteStats, count: int, distance: Distance = "error", bits: int = 8) -> Groups:
+def partition(
+    stats: SiteStats, count: int, distance: Distance = "error", bits: int = 8, importance: Tensor | None = None
+) -> Groups:
     """The best partition in at most `count` groups.
 
     range: squared differences of the logarithms of ranges. quantiles: the squared 2-Wasserstein distance of each
     channel's distribution to its group's barycentre. error: squared error at `bits` when members share the group's
-    best scale, which is what sharing costs.
+    best scale, which is what sharing costs; times the channel's `importance` (C,) where it is given
+    (`channel_importance`), what it costs in J.
     """
-    return partitions(stats, count, distance, bits)[-1]
+    return partitions(stats, count, distance, bits, importance)[-1]
 
 
-def partitions(stats: SiteStats, count: int, distance: Distance = "error", bits: int = 8) -> list[Groups]:
+def partitions(
+    stats: SiteStats, count: int, distance: Distance = "error", bits: int = 8, importance: Tensor | None = None
+) -> list[Groups]:
     """The best partitions in 1, 2, ... `count` groups; one program finds them all."""
     if distance not in DISTANCES:
         raise UsageError(f"distance {distance!r}: {', '.join(DISTANCES)} are legal")
@@ -78,7 +83,10 @@ def partitions(stats: SiteStats, count: int, distance: Distance = "error", bits:
         raise UsageError(f"{count} groups: at least 1 is legal")
     order = _order(stats)
     if distance == "error":
-        costs = _shared_costs(error_table(stats, bits).numpy()[order])
+        table = error_table(stats, bits)
+        if importance is not None:
+            table = table * importance.double()[:, None]
+        costs = _shared_costs(table.numpy()[order])
     else:
         features = np.log(_reach(stats))[:, None] if distance == "range" else _quantile_functions(stats)
         costs = _variance_costs(features[order])
@@ -97,9 +105,9 @@ def sharing_error(stats: SiteStats, groups: Groups, bits: int = 8) -> float:
     return float(shared.sum() / stats.counts.double().sum())
 
 
-def error_table(stats: SiteStats, bits: int) -> Tensor:
+def error_table(stats: SiteStats, bits: int, split: bool = False) -> Tensor:
     """(C, scales) float64: each channel's summed squared error at every one of a common set of scales. Channels
-    without negative values have zero-point 0, others the middle code."""
+    without negative values have zero-point 0, others the middle code. split: of channels in two halves."""
     low, high = primitives.activation_range(bits)
     reach = torch.from_numpy(_reach(stats))
     signed = bool((stats.lowest < 0).any())
@@ -115,8 +123,10 @@ def error_table(stats: SiteStats, bits: int) -> Tensor:
         counts = stats.counts[channel][filled].double()
         centres = stats.sums[channel][filled].double() / counts
         s = scales[:, None].double()
-        z = torch.tensor(zero, dtype=torch.float64)
-        error = primitives.dequantize(primitives.quantize(centres, s, z, low, high), s, z) - centres
+        halves = 1 + split
+        z = torch.tensor(zero * halves, dtype=torch.float64)
+        codes = primitives.quantize(centres, s, z, low * halves, high * halves)
+        error = primitives.dequantize(codes, s, z) - centres
         rows.append((error.square() * counts).sum(1))
     return torch.stack(rows)
 
