@@ -19,6 +19,7 @@ from quaver.errors import ModelError
 from quaver.lab.lower.model import lower
 from quaver.lab.models.codec import Codec, Preset
 from quaver.lab.models.memory import Kept
+from quaver.lab.models.rate import code_lengths
 from quaver.lab.models.weights import load_weights, read_codec, save_weights, set_integer, weights_hash
 from quaver.lab.train.objective import run_sequence
 from quaver.lab.train.recipes import Stage
@@ -35,12 +36,12 @@ class Counter:
     """A symbol coder that only sums code lengths; what names tables counts nothing."""
 
     def __init__(self, model: IntegerModel) -> None:
-        self.model, self.bits = model, 0.0
+        self.model, self.bits, self.lengths = model, 0.0, code_lengths(model.tables)
 
     def code(self, symbols: Symbols | None, indices: NDArray[np.uint8]) -> Symbols:
         assert symbols is not None
         if (indices != self.model.selector).all():
-            self.bits += float(self.model.code_lengths[indices, np.minimum(np.abs(symbols), 63)].sum(dtype=np.float64))
+            self.bits += float(self.lengths[indices, np.abs(symbols)].sum(dtype=np.float64))
         return symbols
 
 

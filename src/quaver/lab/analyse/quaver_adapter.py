@@ -18,6 +18,7 @@ from quaver.codec.symbol_coder import Symbols
 from quaver.errors import UsageError
 from quaver.lab.analyse.adapter import Planes, Step
 from quaver.lab.models.codec import Codec, State
+from quaver.lab.models.rate import MAGNITUDES, code_lengths
 from quaver.lab.models.weights import read_codec, set_integer
 from quaver.lab.train.objective import distortion
 from quaver.runtime.model import QUALITIES, IntegerModel, load_model
@@ -62,6 +63,7 @@ class QuaverAdapter:
             "skeleton": self.module.skeleton.hash.hex(),
             "qualities": list(self.qualities),
             "use_encoder": self.module.use_encoder,
+            "largest_magnitude_counted": MAGNITUDES,
         }
 
     @property
@@ -132,9 +134,9 @@ class _Counter:
 
     def code(self, symbols: Symbols | None, indices: np.ndarray[Any, np.dtype[np.uint8]]) -> Symbols:
         assert symbols is not None
-        lengths = self.model.code_lengths
+        lengths = code_lengths(self.model.tables)
         tables = np.minimum(indices, len(lengths) - 1)
-        self.bits += float(lengths[tables, np.minimum(np.abs(symbols), lengths.shape[1] - 1)].sum())
+        self.bits += float(lengths[tables, np.abs(symbols)].sum())
         return symbols
 
 

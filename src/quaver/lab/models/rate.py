@@ -2,8 +2,35 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+from quaver.bitstream.symbols import PREFIX_FREQUENCIES
+from quaver.bitstream.tables import PRECISION, TableSet
+
+MAGNITUDES = 1 << 15  # symbols are int16
+_NEVER = 1e6  # bits of what table 0, a certain zero, cannot code
+
+
+@lru_cache(maxsize=4)
+def code_lengths(tables: TableSet) -> NDArray[np.float32]:
+    """(tables, 2**15 + 1) bits that the range coder spends on a symbol of magnitude 0, 1, ..., escapes as
+    `quaver.bitstream.symbols` codes them. `IntegerModel.code_lengths`, by which the encoder decides, ends at 63 and is
+    smooth where symbols escape."""
+    lengths = np.full((len(tables.frequencies), MAGNITUDES + 1), _NEVER, np.float32)
+    lengths[0, 0] = 0
+    excess = np.arange(1, MAGNITUDES + 1)
+    prefix = np.frexp(excess)[1] - 1
+    escaped = PRECISION - np.log2(PREFIX_FREQUENCIES)[prefix] + prefix + 1  # the suffix with its sign
+    for row, frequencies, support in zip(lengths[1:], tables.frequencies[1:], tables.supports[1:], strict=True):
+        bits = PRECISION - np.log2(frequencies)
+        row[: support + 1] = bits[support : 2 * support + 1]
+        row[support + 1 :] = bits[-1] + escaped[: MAGNITUDES - support]
+    return lengths
 
 
 def coded_bits(
@@ -38,8 +65,8 @@ def table_bits(symbols: Tensor, offset: Tensor, indices: Tensor, lengths: Tensor
     table = index.detach().round().long()
     below, above = lengths[(table - 1).clamp(min=1), magnitude], lengths[(table + 1).clamp(max=tables), magnitude]
     bits = lengths[table, magnitude] + (above - below) / 2 * (index - table)
-    soft = offset.clamp(0, longest - 1e-3)
-    floor = soft.detach().floor().long()
+    soft = offset.clamp(0, longest)
+    floor = soft.detach().floor().long().clamp(max=longest - 1)
     here, there = lengths[table, floor], lengths[table, floor + 1]
     slope = here + (there - here) * (soft - floor)
     return bits + (slope - slope.detach())

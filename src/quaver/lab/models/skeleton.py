@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from quaver.lab.models.rate import code_lengths
 from quaver.lab.twin.rounding import clamp_ste, floor_ste
 from quaver.lab.twin.transform import Planes
 from quaver.runtime.model import IntegerModel
@@ -19,7 +20,7 @@ class Skeleton(nn.Module):
     def __init__(self, model: IntegerModel) -> None:
         super().__init__()
         self.model = model
-        self.register_buffer("lengths", torch.from_numpy(model.code_lengths), persistent=False)
+        self.register_buffer("lengths", torch.from_numpy(code_lengths(model.tables)), persistent=False)
         self.register_buffer("steps", torch.from_numpy(model.steps).double(), persistent=False)
 
     def channel_steps(self, quality: Tensor) -> Tensor:
