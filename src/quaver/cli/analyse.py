@@ -60,7 +60,7 @@ def analyse(
     qualities = _numbers("--lambdas", lambdas)
     console = Console(stderr=True)
     columns = TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}")
-    with Bar(*columns, console=console) as bar:
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("looking at the model", total=None)
 
         def announce(estimate: Estimate) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -24,33 +24,20 @@ def costs(
 
     from quaver.cli.workload import workload_of
     from quaver.lab.costs.command import cost_report
+    from quaver.lab.costs.report import UNITS, cells
 
     report = cost_report(model, plan, profile, workload_of(size, side))
     if as_json:
         print(json.dumps({"totals": report.totals, "layers": report.layers}))
         return
     if layers:
-        table = Table(Column("call site", no_wrap=True), "bits", *_UNITS)
+        table = Table(Column("call site", no_wrap=True), "bits", *UNITS)
         for row in report.layers:
-            table.add_row(row["call_site"], row["bits"], *_cells(row))
+            table.add_row(row["call_site"], row["bits"], *cells(row))
     else:
-        table = Table(Column("network", no_wrap=True), "layers", *_UNITS, "peak KB")
+        table = Table(Column("network", no_wrap=True), "layers", *UNITS, "peak KB")
         for row in report.networks:
-            table.add_row(row["network"], str(row["layers"]), *_cells(row), f"{row['peak_bytes'] / 1e3:,.0f}")
+            table.add_row(row["network"], str(row["layers"]), *cells(row), f"{row['peak_bytes'] / 1e3:,.0f}")
     table.title = f"{model}, {report.plan}, {size}, {side}, {profile}"
     Console().print(table)
     print(", ".join(f"{key} {value:,.6g}" for key, value in report.totals.items()))
-
-
-# Columns, and what of a row is divided by what.
-_UNITS = {
-    "MMAC": ("macs", 1e6),
-    "GBOP": ("bops", 1e9),
-    "file KB": ("file_bytes", 1e3),
-    "moved MB": ("traffic_bytes", 1e6),
-    "ms": ("ms", 1.0),
-}
-
-
-def _cells(row: dict[str, Any]) -> list[str]:
-    return [f"{row[key] / unit:,.4g}" for key, unit in _UNITS.values()]

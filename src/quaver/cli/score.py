@@ -18,10 +18,12 @@ def score(
     frames: Annotated[int, typer.Option(min=2, help="Frames of each.")] = 8,
     size: Annotated[int, typer.Option(help="Side of the crops, a multiple of 16.")] = 128,
     exclude: Annotated[list[str] | None, typer.Option(help="Files to leave out, a pattern; repeatable.")] = None,
-    cache: Annotated[Path | None, typer.Option(help="Where decoded clips are kept.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Where clips and baselines are kept, instead of in the user's cache.")
+    ] = None,
     skeleton: Annotated[str, typer.Option(help="The model whose steps and tables were trained over.")] = "skeleton",
     threads: Annotated[int, typer.Option(help="Threads for torch; 0 leaves torch's choice.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON for each plan.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON for each plan, with the manifest.")] = False,
 ) -> None:
     """Score plans: zeta, the loss in J over the rate of floating point, in closed loop with the integers that ship."""
     from quaver.lab.analyse.score_command import score_checkpoint

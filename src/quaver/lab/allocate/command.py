@@ -79,15 +79,29 @@ def prepare(
     channel_points: int = 8,
 ) -> Allocation:
     """Read everything. UsageError where the table is of other weights than the checkpoint."""
-    if per not in ("layer", "module"):
-        raise UsageError(f"--per {per}: layer and module are legal")
     codec = read_codec(checkpoint, load_model(skeleton))
     if codec.plan is not None:
         raise UsageError(f"{checkpoint}: these weights are quantized already; allocate for those in floating point")
-    scores = table_scores(SensitivityTable.load(table))
+    found = SensitivityTable.load(table)
+    return allocation_of(codec, found, budgets, profile, workload, per, channel_points)
+
+
+def allocation_of(
+    codec: Codec,
+    table: SensitivityTable,
+    budgets: Sequence[str],
+    profile: str = "onnx-cpu",
+    workload: Workload | None = None,
+    per: str = "layer",
+    channel_points: int = 8,
+) -> Allocation:
+    """A codec in floating point and its table, put together. UsageError where the table is of other weights."""
+    if per not in ("layer", "module"):
+        raise UsageError(f"--per {per}: layer and module are legal")
+    scores = table_scores(table)
     own = weights_hash(codec)
     if scores.model_hash != own:
-        raise UsageError(f"{table} is of model {scores.model_hash[:16]}, {checkpoint} is {own[:16]}")
+        raise UsageError(f"the table is of model {scores.model_hash[:16]}, the codec is {own[:16]}")
     machine = load_profile(profile)
     layers = codec_layers(codec, workload or Workload())
     fixed = skeleton_bytes(codec.skeleton)

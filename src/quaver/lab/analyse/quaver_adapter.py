@@ -28,8 +28,8 @@ _ENCODER_PARTS = ("encoder", "estimator")
 
 
 class QuaverAdapter:
-    """A `Codec` in floating point at a few qualities; operating point i is qualities[i]. The codec is set to that, to
-    counting the bits of motion, and to using its encoder's networks.
+    """A `Codec` at a few qualities; operating point i is qualities[i]. The codec is set to floating point (`integer`:
+    to the integers of the plan it has), to counting the bits of motion, and to using its encoder's networks.
 
     R is all that a frame costs: coefficients and vectors as the codec counts them, and what no network touches:
     levels and intra DC, whose bits are table lengths.
@@ -38,14 +38,16 @@ class QuaverAdapter:
     name = "quaver"
     surrogate = "straight-through: rounding noise, levels and vectors fixed"
 
-    def __init__(self, codec: Codec, qualities: tuple[int, ...] = (12, 32, 52), use_encoder: bool = True) -> None:
+    def __init__(
+        self, codec: Codec, qualities: tuple[int, ...] = (12, 32, 52), use_encoder: bool = True, integer: bool = False
+    ) -> None:
         if not qualities or not all(0 <= quality < QUALITIES for quality in qualities):
             raise UsageError(f"qualities {list(qualities)}: one or more of 0 to {QUALITIES - 1} are legal")
         self.module, self.qualities = codec, qualities
         codec.use_encoder = use_encoder
         codec.count_motion = True
         codec.eval()
-        set_integer(codec, False)
+        set_integer(codec, integer)
 
     @classmethod
     def load(cls, checkpoint: Path, skeleton: str = "skeleton", qualities: tuple[int, ...] = (12, 32, 52)) -> Self:

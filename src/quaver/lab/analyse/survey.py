@@ -96,7 +96,10 @@ def survey(adapter: CodecAdapter, clips: ClipSet, frames: int, bits: Sequence[in
 
     def after(t: int, state: State) -> State:
         for name, part in adapter.state_parts(state).items():
-            states[name] = accumulate(states.get(name), part.reshape(1, -1), 0)
+            try:
+                states[name] = accumulate(states.get(name), part.reshape(1, -1), 0)
+            except UsageError as error:
+                raise UsageError(f"state {name}: {error}") from None
         return state
 
     with watch:

@@ -13,11 +13,13 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from quaver.errors import UsageError
+from quaver.lab.display import html_table, percent, text_table
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 VERSION = 1
+_SHOWN = 12  # parts, where a table prints itself
 MEAN = "mean"  # the clip of rows that are means over clips
 
 # One row is a part at a precision, for one lambda and one clip or their mean.
@@ -66,7 +68,7 @@ PROXY_SCHEMA: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SensitivityTable:
     """Rows of `SCHEMA`, the proxies' audit, and the manifest of the run that measured them.
 
@@ -191,5 +193,20 @@ class SensitivityTable:
 
         return heatmap(self, level, mode)
 
+    def __repr__(self) -> str:
+        return text_table(*self._shown())
+
     def _repr_html_(self) -> str:
-        return self.scores().head(30)._repr_html_()
+        return html_table(*self._shown())
+
+    def _shown(self) -> tuple[list[str], list[list[object]], str]:
+        """What costs most, of the finest level that is not channels."""
+        level = "layer" if self.layers() else "module"
+        worst = self.worst(level).head(_SHOWN)
+        rows: list[list[object]] = [
+            [row["call_site"], row["kind"], row["bits"], percent(row["zeta"]), percent(row["stderr"]).lstrip("+")]
+            for row in worst.iter_rows(named=True)
+        ]
+        model = str(self.rows["model_hash"].first() or "")[:16]
+        caption = f"Sensitivity of model {model}: {len(self):,} rows, the {len(rows)} worst {level}s"
+        return ["call site", "kind", "bits", "ζ", "±"], rows, caption

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from quaver.errors import UsageError
 from quaver.lab.costs.codec import codec_layers, model_layers, model_plan, skeleton_bytes
@@ -15,43 +12,24 @@ from quaver.lab.costs.layers import Layer
 from quaver.lab.costs.measure import Timing
 from quaver.lab.costs.memory import peak_bytes
 from quaver.lab.costs.profile import HardwareProfile, load_profile
+from quaver.lab.costs.report import CostTable, cost_table
 from quaver.lab.costs.survey import Show, survey
-from quaver.lab.costs.table import by_network, planned, table, totals
 from quaver.lab.costs.workload import Workload
 from quaver.lab.lower.model import lower
 from quaver.lab.models.codec import Codec
 from quaver.lab.models.presets import PRESETS
+from quaver.lab.models.untrained import random_codec
 from quaver.lab.models.weights import read_codec, weights_hash
 from quaver.lab.quant.plan import QuantPlan
 from quaver.runtime.model import IntegerModel, load_model, model_folders
 
 
-@dataclass(frozen=True)
-class Report:
-    """plan: its name. totals, networks, layers: rows as `costs.table` makes them, with milliseconds."""
-
-    plan: str
-    totals: Mapping[str, float]
-    networks: list[dict[str, Any]]
-    layers: list[dict[str, Any]]
-
-
-def cost_report(model: str, plan: Path | None, profile: str, workload: Workload) -> Report:
+def cost_report(model: str, plan: Path | None, profile: str, workload: Workload) -> CostTable:
     """UsageError where the profile cannot run the plan, or a file is not what it should be."""
     read = _read(model, workload)
-    layers = read.layers
     chosen = QuantPlan.load(plan) if plan is not None else read.plan
     _check_model(chosen, read, model)
-    machine = load_profile(profile)
-    machine.check(chosen, layers)
-    rows = table(layers, chosen)
-    for row, layer in zip(rows, layers, strict=True):
-        row["ms"] = machine.milliseconds(layer, planned(chosen, layer))
-    networks = by_network(rows)
-    for row in networks:
-        row["peak_bytes"] = read.peaks.get(row["network"], row["peak_bytes"])
-    figures = {key: float(value) for key, value in totals(layers, chosen, read.fixed_bytes).items()}
-    return Report(chosen.name, figures | {"ms": sum(row["ms"] for row in rows)}, networks, rows)
+    return cost_table(read.layers, chosen, load_profile(profile), read.fixed_bytes, read.peaks)
 
 
 def measure_machine(
@@ -61,20 +39,10 @@ def measure_machine(
     graphs: dict[str, IntegerModel] = {}
     for each in models:
         if _is_preset(each):
-            graphs[each] = lower(_random_codec(each), each)
+            graphs[each] = lower(random_codec(each), each)
         else:
             graphs[each] = load_model(each)
     return survey(graphs, sizes, name, timing, show)
-
-
-def _random_codec(preset: str) -> Codec:
-    """Untrained, but for last layers that are not zero: lowering would leave out what they do not read."""
-    codec = Codec(PRESETS[preset](), load_model("skeleton"))
-    generator = torch.Generator().manual_seed(0)
-    for parameter in codec.parameters():
-        if parameter.ndim == 4:
-            torch.nn.init.normal_(parameter, std=0.05, generator=generator)
-    return codec
 
 
 @dataclass(frozen=True)

@@ -98,9 +98,7 @@ def build_cache(
     Entries are known by file name, size and SHA-256. Raises UsageError where nothing is left or the cache cannot
     be written.
     """
-    if not folder.is_dir():
-        raise UsageError(f"{folder}: not a folder; training needs one with video files")
-    paths = _files(folder, exclude)
+    paths = files_of(folder, exclude)
     clips: dict[str, Clip] = {}
     for done, path in enumerate(paths):
         show(done, len(paths), path.name)
@@ -118,8 +116,10 @@ def build_cache(
     return ClipCache(tuple(clips.values()))
 
 
-def _files(folder: Path, exclude: Sequence[str]) -> list[Path]:
-    """Files to read, sorted by path, the same on every system."""
+def files_of(folder: Path, exclude: Sequence[str] = ()) -> list[Path]:
+    """Videos and photos to read, sorted by path, the same on every system. UsageError where `folder` is none."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: not a folder; legal is one with video files")
 
     def wanted(path: Path) -> bool:
         names = path.name, path.stem, path.relative_to(folder).as_posix()

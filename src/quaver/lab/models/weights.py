@@ -74,7 +74,8 @@ def read_codec(path: Path, skeleton: IntegerModel) -> Codec:
 
 
 def load_weights(codec: Codec, path: Path) -> None:
-    """Weights into a codec of the same shape. Raises ModelError where the file does not fit it."""
+    """Weights into a codec of the same shape. Raises ModelError where the file does not fit it, or holds what is no
+    number."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -85,6 +86,9 @@ def load_weights(codec: Codec, path: Path) -> None:
     missing = [key for key in found.missing_keys if not any(part in f"{key}" for part in _LATER)]
     if missing or found.unexpected_keys:
         raise ModelError(f"{path}: weights do not fit: {(missing + found.unexpected_keys)[0]} has no counterpart")
+    broken = next((name for name, value in codec.state_dict().items() if not bool(value.isfinite().all())), None)
+    if broken is not None:
+        raise ModelError(f"{path}: {broken} holds what is not a number: training went wrong before this was saved")
 
 
 def _preset(path: Path, metadata: dict[str, Any]) -> Preset:
