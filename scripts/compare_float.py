@@ -4,10 +4,10 @@ Both are the codec in torch in closed loop on the middle of real clips, each wit
 rated by the same estimate of bits: code lengths of everything in a frame. "float" computes networks in float32,
 "integer" as the runtime does. The lowered model then codes the same frames to real files: how far their bytes
 (file_percent), and those of the frames' payloads alone, are from the integer estimate, the mean over qualities, stands
-beside the BD-rate. The estimate counts a symbol beyond 63 as 63 and leaves out what ends a payload. same_frames: how
-many decoded frames equal torch's; they part where the encoder chose to repeat the last picture, which torch does not
-consider. Weights without a plan are calibrated first, as `quaver lower` does; with the name of the model that ships
-the table names its hash. Points go to float_vs_integer_points.tsv, and finished clips are kept.
+beside the BD-rate. The estimate leaves out what ends a payload. same_frames: how many decoded frames equal torch's;
+they part where the encoder chose to repeat the last picture, which torch does not consider. Weights without a plan are
+calibrated first, as `quaver lower` does; with the name of the model that ships the table names its hash. Points go to
+float_vs_integer_points.tsv, and finished clips are kept.
 
 usage: compare_float.py WEIGHTS.safetensors CLIP... [--name NAME] [--calibrate FOLDER] [--cache FOLDER]
        [--skeleton NAME] [--out results] [--qualities 2,12,22,32,42,52,62] [--frames 8] [--size 320x192]

@@ -1,7 +1,8 @@
 """A graph on horizontal strips: the same integers, one strip after the other or side by side.
 
 Several threads inside one network were slower than one where another process had a core (spinning barriers); strips
-share nothing but their edges, which are computed twice.
+share nothing but their edges, which are computed twice. Networks are half of a frame, so two cores decode 1.25 times as
+fast; doing input planes, prediction and the last additions side by side as well gained less than 10 % and is left out.
 """
 
 from __future__ import annotations
