@@ -26,7 +26,7 @@ from quaver.lab.analyse.manifest import digest, manifest
 from quaver.lab.analyse.proxies import audit, rank_correlation
 from quaver.lab.analyse.run import Estimate, Progress, Runner, weight
 from quaver.lab.analyse.survey import Survey, survey
-from quaver.lab.analyse.table import MEAN, PROXY_SCHEMA, SensitivityTable
+from quaver.lab.analyse.table import ALL, MEAN, PROXY_SCHEMA, SensitivityTable
 from quaver.lab.analyse.truth import Reading, float_job, jobs_of, noise_jobs, trials
 
 _TIMED = 3  # frames
@@ -201,6 +201,7 @@ class _Analysis:
                 yield {
                     "proxy": name,
                     "level": "channel",
+                    "modules": ALL,
                     "kind": kind,
                     "bits": bits,
                     "lambda": lmbda,

@@ -7,6 +7,7 @@ import json
 import platform
 from collections.abc import Mapping
 from functools import cache
+from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,15 @@ def model_hash(module: torch.nn.Module) -> str:
 
 
 @cache
+def code_hash() -> str:
+    """Sixteen hexadecimal digits of Quaver's own sources: versions say too little between releases."""
+    result, root = hashlib.sha256(), Path(str(resources.files("quaver")))
+    for path in sorted(root.rglob("*.py")):
+        result.update(f"{path.relative_to(root).as_posix()}\n".encode() + path.read_bytes())
+    return result.hexdigest()[:16]
+
+
+@cache
 def environment() -> dict[str, Any]:
     """Versions, and what of the CPU changes float32 results."""
     versions = {}
@@ -51,6 +61,7 @@ def environment() -> dict[str, Any]:
             versions[name] = "unknown"
     return {
         "versions": versions,
+        "code": code_hash(),
         "python": platform.python_version(),
         "machine": platform.machine(),
         "cpu": _cpu_name(),

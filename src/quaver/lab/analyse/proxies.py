@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from quaver.lab.analyse.gradients import SCORES, Arrays
-from quaver.lab.analyse.table import MEAN
+from quaver.lab.analyse.table import ALL, MEAN
 
 Scores = Sequence[float] | NDArray[np.float64]
 
@@ -37,7 +37,7 @@ def audit(
     truth_seconds: float,
 ) -> Iterator[dict[str, Any]]:
     """Rows of PROXY_SCHEMA for each truth (closed and open), kind and bits, for each lambda (the keys of `slopes` and
-    `curvature`) and for means over them.
+    `curvature`) and for means over them; means also for each kind of modules, whose layers alone are compared then.
 
     rows: measured layers. truth_seconds: what one of them costs.
     """
@@ -46,19 +46,30 @@ def audit(
         for kind, bits in layers.select("kind", "bits").unique().sort("kind", "bits").iter_rows():
             own = layers.filter(pl.col("kind").eq(kind) & pl.col("bits").eq(bits))
             for lambdas in [*([lmbda] for lmbda in slopes), list(slopes)]:
+                mean = len(lambdas) == len(slopes)
                 common = {
                     "level": "layer",
                     "kind": kind,
                     "bits": bits,
-                    "lambda": lambdas[0] if len(lambdas) == 1 and len(slopes) > 1 else None,
+                    "lambda": None if mean else lambdas[0],
                     "against": against,
                     "surrogate": surrogate,
                 }
                 here = own.filter(pl.col("lambda").is_in(lambdas))
-                for row in _compare(here, kind, bits, lambdas, slopes, curvature, truth_seconds):
-                    yield common | row
+                groups = {ALL: here} | (_by_kind(here) if mean else {})
+                for modules, group in groups.items():
+                    for row in _compare(group, kind, bits, lambdas, slopes, curvature, truth_seconds):
+                        yield common | {"modules": modules} | row
                 if len(slopes) == 1:
                     break  # its mean is itself
+
+
+def _by_kind(rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """Layers of intra, inter and motion networks that do the same, by its name: "decoder", "loop". Kinds with too few
+    layers are left out."""
+    kinds = rows.with_columns(pl.col("module").str.split(".").list.last().alias("of")).partition_by("of", as_dict=True)
+    found = {str(kind): group.drop("of") for (kind,), group in kinds.items()}
+    return {kind: group for kind, group in sorted(found.items()) if group["call_site"].n_unique() >= _FEWEST}
 
 
 def _compare(

@@ -14,7 +14,7 @@ from plotly.offline import get_plotlyjs
 
 from quaver.lab.analyse import figures
 from quaver.lab.analyse.report_page import PAGE, SCRIPT, STYLE
-from quaver.lab.analyse.table import SensitivityTable
+from quaver.lab.analyse.table import ALL, SensitivityTable
 
 _WORST = 15
 
@@ -185,7 +185,7 @@ def _gains(table: SensitivityTable) -> str:
 
 def _proxies(table: SensitivityTable) -> str:
     """Means over lambda where they were taken; of channels what there is."""
-    rows = table.proxies.filter(pl.col("lambda").is_null() | (pl.col("level") == "channel"))
+    rows = table.proxies.filter(pl.col("lambda").is_null() | (pl.col("level") == "channel")).filter(modules=ALL)
     groups = rows.group_by("level", "kind", "bits", "proxy", maintain_order=True).agg(
         pl.col("rank_correlation").filter(against="closed").mean().alias("closed"),
         pl.col("rank_correlation").filter(against="open").mean().alias("open"),

@@ -120,6 +120,7 @@ def _identity(codec: Codec) -> dict[str, Any]:
         "weights": weights_hash(codec),
         "skeleton": codec.skeleton.hash.hex(),
         "versions": note["versions"],
+        "code": note["code"],
         "cpu": note["cpu_capability"],
     }
 

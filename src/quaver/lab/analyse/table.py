@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 _SHOWN = 12  # parts, where a table prints itself
+ALL = "all"  # kinds of modules together
 MEAN = "mean"  # the clip of rows that are means over clips
 
 # One row is a part at a precision, for one lambda and one clip or their mean.
@@ -57,6 +58,7 @@ KEY = ("model_hash", "call_site", "kind", "level", "channel", "bits", "mode", "l
 PROXY_SCHEMA: dict[str, Any] = {
     "proxy": pl.String,
     "level": pl.String,
+    "modules": pl.String,  # all, or one kind of them: decoder, loop, ...
     "kind": pl.String,
     "bits": pl.Int32,
     "lambda": pl.Float64,  # null: means over all
@@ -138,7 +140,9 @@ class SensitivityTable:
         tables = (self, *others)
         rows = pl.concat([table.rows for table in tables]).unique(KEY, keep="last", maintain_order=True)
         proxies = pl.concat([table.proxies for table in tables]).unique(
-            ["proxy", "level", "kind", "bits", "lambda", "against", "surrogate"], keep="last", maintain_order=True
+            ["proxy", "level", "modules", "kind", "bits", "lambda", "against", "surrogate"],
+            keep="last",
+            maintain_order=True,
         )
         runs = [run for table in tables for run in table.manifest.get("merged", [table.manifest]) if run]
         histograms = {name: value for table in tables for name, value in table.histograms.items()}
@@ -176,7 +180,7 @@ class SensitivityTable:
                 rows = pl.read_parquet(file)
             if notes["version"] != VERSION:
                 raise UsageError(f"{file}: table version {notes['version']}; this version reads {VERSION}")
-            proxies = pl.DataFrame(notes["proxies"], schema=PROXY_SCHEMA)
+            proxies = pl.DataFrame(notes["proxies"], schema=PROXY_SCHEMA).with_columns(pl.col("modules").fill_null(ALL))
             return cls(rows.select(list(SCHEMA)), proxies, notes["manifest"], notes["histograms"])
         except OSError as error:
             raise UsageError(f"{file}: cannot read the table: {error.strerror or error}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from quaver.lab.analyse.clips import ClipSet
@@ -13,11 +13,11 @@ from quaver.lab.analyse.closed_loop import Curves
 from quaver.lab.analyse.manifest import manifest
 from quaver.lab.analyse.score import Score
 from quaver.lab.api.clips import clips_of
-from quaver.lab.api.codecs import AnyCodec, adapter_of, check_plan, cost_layers, own_codec
+from quaver.lab.api.codecs import AnyCodec, adapter_of, check_plan, cost_layers, layers_of, own_codec
 from quaver.lab.api.precision import code, in_integers, inputs_of, simulated
 from quaver.lab.costs.codec import skeleton_bytes
 from quaver.lab.costs.profile import load_profile
-from quaver.lab.costs.table import totals
+from quaver.lab.costs.table import FULL, totals
 from quaver.lab.display import html_table, percent, text_table
 from quaver.lab.quant.plan import QuantPlan
 
@@ -34,8 +34,8 @@ _COSTS = {
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """plans, scores, costs: of both, in this order. `difference`: the second less the first, clip by clip. `layers`:
-    call sites that differ, as `QuantPlan.diff` has them. manifest: what all of this depends on.
+    """plans, scores, costs: of both, in this order. `difference`: the second less the first, clip by clip. layers: call
+    sites that differ, as `QuantPlan.diff` has them. manifest: what all of this depends on.
 
     Prints as tables, in a notebook too.
     """
@@ -43,15 +43,12 @@ class Comparison:
     plans: tuple[QuantPlan, QuantPlan]
     scores: tuple[Score, Score]
     costs: tuple[Mapping[str, float], Mapping[str, float]]
+    layers: Mapping[str, tuple[str, str]]
     manifest: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def difference(self) -> Score:
         return self.scores[1] - self.scores[0]
-
-    @property
-    def layers(self) -> dict[str, tuple[str, str]]:
-        return self.plans[0].diff(self.plans[1])
 
     def __repr__(self) -> str:
         changes = self._changes()
@@ -80,7 +77,7 @@ class Comparison:
         shape = self.manifest.get("clips", {}).get("shape", ["?"] * 4)
         points = len(self.manifest.get("lambdas", ()))
         caption = f"{first.name} {first.hash} and {second.name} {second.hash}, against floating point: "
-        caption += f"{shape[0]} clips of {shape[1]} frames, {shape[3]}x{shape[2]}, λ at {points} points"
+        caption += f"{shape[0]} clips of {shape[1]} frames, {shape[3]}x{shape[2]}, {points} λ"
         return ["", first.name, second.name, "difference"], rows, caption
 
     def _layers(self, changes: list[list[str]]) -> tuple[list[str], list[list[str]], str]:
@@ -110,7 +107,15 @@ def compare(codec: AnyCodec, first: QuantPlan, second: QuantPlan, clips: ClipSet
     curves = _both(codec, first, second, clips)
     scores = tuple(Score.of(each, floating, adapter.lambdas) for each in curves)
     figures = tuple(_costs(codec, plan, clips) for plan in (first, second))
-    return Comparison((first, second), (scores[0], scores[1]), (figures[0], figures[1]), note)
+    layers = _whole(codec, first).diff(_whole(codec, second))
+    return Comparison((first, second), (scores[0], scores[1]), (figures[0], figures[1]), layers, note)
+
+
+def _whole(codec: AnyCodec, plan: QuantPlan) -> QuantPlan:
+    """Layers of Quaver's codec that the plan does not name have what they run with."""
+    if own_codec(codec) is None:
+        return plan
+    return replace(plan, layers=dict.fromkeys(layers_of(codec), FULL) | dict(plan.layers))
 
 
 def _both(codec: AnyCodec, first: QuantPlan, second: QuantPlan, clips: ClipSet) -> list[Curves]:
