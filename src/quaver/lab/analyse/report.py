@@ -86,7 +86,7 @@ _MODES = {
     "open": "open loop: each frame from the float model's state",
     "drop": "closed loop, this part raised to float, the rest quantized",
 }
-_MAP_NOTE = "ζ = ΔJ / R, mean over clips and λ. Grey: not above the noise floor."
+_MAP_NOTE = "ζ = ΔJ / R, mean over clips and λ. Grey: not above the noise floor, or no loss."
 _SITE_NOTE = "Channels sorted by ζ, measured ones dark; what its weights are and what arrives at it."
 _PAIR = '<div class="two"><div id="weights" class="figure"></div><div id="inputs" class="figure"></div></div>'
 _IMPULSE_NOTE = (
