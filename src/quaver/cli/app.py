@@ -21,6 +21,7 @@ from quaver.cli import (
     export,
     info,
     lower,
+    patches,
     profile,
     quantize,
     score,
@@ -59,6 +60,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     costs.costs,
     allocate.allocate,
     search.search,
+    patches.patches,
     export.export,
 )
 for command in COMMANDS:

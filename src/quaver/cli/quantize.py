@@ -13,6 +13,9 @@ def quantize(
     out: Annotated[Path, typer.Argument(help="The integer model to write (.qvm).")],
     plan: Annotated[str, typer.Option(help="A plan (.json), or the same bits everywhere, such as W4A8.")],
     calibrate: Annotated[Path, typer.Option(help="A folder of video files that scales are fitted to.")],
+    patches: Annotated[
+        Path | None, typer.Option(help="Bits of patches: a table (.json) that `quaver patches` wrote.")
+    ] = None,
     qat: Annotated[str | None, typer.Option(help="Then train in integers: a recipe, such as qat, or a .json.")] = None,
     work: Annotated[Path | None, typer.Option(help="Where training keeps its checkpoints; by default OUT.qat.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of training.")] = False,
@@ -26,6 +29,7 @@ def quantize(
     from rich.console import Console
     from rich.progress import Progress
 
+    from quaver.lab.allocate.patch_command import read_table
     from quaver.lab.lower.command import lower_checkpoint, read_plan
     from quaver.lab.train.command import train_plan
     from quaver.lab.train.loop import Progress as Figures
@@ -34,6 +38,7 @@ def quantize(
     console = Console(stderr=True)
     chosen = read_plan(plan, checkpoint, skeleton)
     patterns = tuple(exclude or ())
+    table = None if patches is None else read_table(patches)
     if qat is not None:
         recipe, folder = load_recipe(qat), work or out.with_suffix(".qat")
         with Progress(console=console) as bar:
@@ -44,10 +49,11 @@ def quantize(
                 text = f"{o.rate:.3f} bpp  D {o.distortion:.1f}  J {o.cost:.3f}"
                 bar.update(task, completed=figures.step, description=text)
 
-            train_plan(recipe, chosen, checkpoint, calibrate, folder, resume, patterns, cache, skeleton, threads, show)
+            source = calibrate, folder, resume, patterns, cache, skeleton, threads
+            train_plan(recipe, chosen, checkpoint, *source, show, table)
         checkpoint = folder / "ema.safetensors"
     with console.status("fitting scales, proving bounds"):
         model = lower_checkpoint(
-            checkpoint, out, calibrate, skeleton, out.stem, sequences, cache, None if qat else chosen, patterns
+            checkpoint, out, calibrate, skeleton, out.stem, sequences, cache, None if qat else chosen, patterns, table
         )
     print(f"{out}: {chosen.name} ({chosen.hash}), model {model.hash.hex()[:16]}, {out.stat().st_size:,} bytes")

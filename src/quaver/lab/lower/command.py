@@ -18,6 +18,7 @@ from quaver.lab.quant.plan import QuantPlan
 from quaver.lab.train.loop import sequence_at
 from quaver.lab.train.recipes import Stage
 from quaver.runtime.model import IntegerModel, load_model, save_model
+from quaver.runtime.patches import PatchTable
 
 _FRAMES, _SIZE = 4, 192  # of a calibration sequence; crops are smaller where the clips are
 
@@ -32,9 +33,12 @@ def lower_checkpoint(
     cache: Path | None,
     plan: QuantPlan | None = None,
     exclude: Sequence[str] = (),
+    patches: PatchTable | None = None,
 ) -> IntegerModel:
-    """Read weights, bring them to `plan` on `clips` unless they have one already, write `out`."""
+    """Read weights, bring them to `plan` on `clips` unless they have one already, write `out`. `patches`: instead of
+    those that the weights have."""
     codec = read_codec(checkpoint, load_model(skeleton))
+    codec.patches = patches or codec.patches
     if codec.plan is None:
         if plan is not None and plan.model_hash not in ("", weights_hash(codec)):
             raise UsageError(f"plan {plan.name!r} was made for other weights than {checkpoint}")

@@ -12,6 +12,7 @@ from quaver.lab.quant.plan import QuantPlan
 from quaver.lab.train.loop import Progress, train
 from quaver.lab.train.recipes import Recipe
 from quaver.runtime.model import load_model
+from quaver.runtime.patches import PatchTable
 
 
 def train_folder(
@@ -45,9 +46,10 @@ def train_plan(
     skeleton: str,
     threads: int,
     show: Callable[[Progress], None],
+    patches: PatchTable | None = None,
 ) -> None:
-    """Quantization-aware training: `checkpoint` quantized as `plan` says, then trained in integers."""
+    """Quantization-aware training: `checkpoint` quantized as `plan` and `patches` say, then trained in integers."""
     if threads:
         torch.set_num_threads(threads)
     clips = build_cache(data, cache or out / "cache", exclude)
-    train(recipe, clips, load_model(skeleton), out, resume, checkpoint, show=show, plan=plan)
+    train(recipe, clips, load_model(skeleton), out, resume, checkpoint, show=show, plan=plan, patches=patches)

@@ -26,6 +26,7 @@ from quaver.lab.quant.plan import QuantPlan
 from quaver.lab.train.objective import Outcome, Sequence, run_sequence
 from quaver.lab.train.recipes import Recipe, Stage
 from quaver.runtime.model import IntegerModel
+from quaver.runtime.patches import PatchTable
 
 _CALIBRATION = 8  # batches that set the scales when training turns to integers
 _FIELDS = ("step", "stage", "loss", "cost", "rate", "distortion", "seconds", "frames_per_second", "validation")
@@ -63,16 +64,18 @@ def train(
     validate_every: int = 500,
     show: Callable[[Progress], None] = lambda _: None,
     plan: QuantPlan | None = None,
+    patches: PatchTable | None = None,
 ) -> Codec:
     """Train and return the EMA codec; `out` gets last.pt (to resume), weights.safetensors, ema.safetensors,
     log.csv and TensorBoard events. `start`: weights to begin from. `plan`: what to quantize them to before the first
-    step; all stages must then compute in integers."""
+    step; all stages must then compute in integers. `patches`: bits of patches, instead of those of `start`."""
     from lightning_fabric import Fabric
     from torch.utils.tensorboard import SummaryWriter
 
     fabric = Fabric(accelerator="auto", devices=1)
     torch.manual_seed(recipe.seed)
     codec = Codec(PRESETS[recipe.preset](), skeleton) if start is None else read_codec(start, skeleton)
+    codec.patches = patches or codec.patches
     average = copy.deepcopy(codec)
     out.mkdir(parents=True, exist_ok=True)
     saved = _saved(out / "last.pt", recipe) if resume else None

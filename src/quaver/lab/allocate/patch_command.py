@@ -1,0 +1,105 @@
+"""`quaver patches` from files: a model and clips in, the model with a patch table out."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from quaver.errors import ModelError, UsageError
+from quaver.evaluate.output import replacing
+from quaver.lab.allocate.patch_scores import WIDTHS, Bench, Loss, PatchScores, Thresholds, loss, measure
+from quaver.lab.allocate.patch_table import Allocation, allocate
+from quaver.lab.analyse.clips import choose_clips
+from quaver.lab.data.cache import build_cache
+from quaver.runtime.model import IntegerModel, load_model, save_model
+from quaver.runtime.patches import FEATURES, PatchTable
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Which crops are measured: `count` of size x size, `frames` long, at `qualities`."""
+
+    folder: Path
+    count: int
+    frames: int
+    size: int
+    qualities: tuple[int, ...]
+    exclude: Sequence[str]
+    cache: Path | None
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came out: the model, its table with predicted loss and costs, and the loss measured with the whole table."""
+
+    model: IntegerModel
+    scores: PatchScores
+    allocation: Allocation
+    measured: Loss
+
+
+def search(
+    name: str,
+    out: Path,
+    clips: Clips,
+    budgets: Sequence[str],
+    method: str = "ilp",
+    thresholds: Mapping[str, tuple[int, ...]] | None = None,
+    kept: Path | None = None,
+    seed: int = 0,
+    show: Callable[[int, int], None] = lambda done, of: None,
+) -> Done:
+    """Write the model with its table to `out` and the table alone beside it (.json, for `quaver quantize`). `kept`: a
+    file of scores that is used where it exists, else written."""
+    model = replace(load_model(name), patches=None)
+    holder = tempfile.TemporaryDirectory() if clips.cache is None else nullcontext(str(clips.cache))
+    with holder as folder:
+        found = build_cache(clips.folder, Path(folder), clips.exclude)
+        chosen = choose_clips(found, clips.count, clips.frames, clips.size, seed)
+    bench = Bench(model, chosen, clips.qualities)
+    scores = _scores(bench, thresholds, kept, show)
+    allocation = allocate(scores, model, budgets, method, seed)
+    measured = loss(bench.run(allocation.table), bench.run(None))
+    patched = replace(model, name=out.stem, patches=allocation.table)
+    with replacing(out.with_suffix(".json")) as part:
+        part.write_text(allocation.table.to_json() + "\n")
+    save_model(patched, out)
+    return Done(patched, scores, allocation, measured)
+
+
+def _scores(
+    bench: Bench, thresholds: Thresholds | None, kept: Path | None, show: Callable[[int, int], None]
+) -> PatchScores:
+    if kept is not None and kept.exists():
+        scores = PatchScores.load(kept)
+        if thresholds is not None and dict(scores.thresholds) != dict(thresholds):
+            raise UsageError(f"{kept}: scores for other thresholds; leave --split away or choose another file")
+        return scores
+    scores = measure(bench, thresholds, WIDTHS, show)
+    if kept is not None:
+        scores.save(kept)
+    return scores
+
+
+def read_thresholds(texts: Sequence[str]) -> dict[str, tuple[int, ...]] | None:
+    """Such as levels=1,40; features that are not named split nothing. None where there are none."""
+    if not texts:
+        return None
+    found: dict[str, tuple[int, ...]] = dict.fromkeys(FEATURES, ())
+    for text in texts:
+        name, _, values = text.partition("=")
+        if name not in found or not all(value.isdigit() for value in values.split(",")):
+            raise UsageError(f"--split {text}: legal is one of {', '.join(FEATURES)}, =, and whole numbers with commas")
+        found[name] = tuple(int(value) for value in values.split(","))
+    return found
+
+
+def read_table(path: Path) -> PatchTable:
+    """A table that `search` wrote."""
+    try:
+        return PatchTable.from_json(path.read_text(), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path}: cannot read the patch table: {error}") from error
