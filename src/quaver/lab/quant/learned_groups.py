@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,8 +34,8 @@ from quaver.lab.quant.grouping import Groups, numbered
 from quaver.lab.quant.plan import QuantPlan
 from quaver.lab.quant.scale import Scale
 
-_FAR = 6.0  # logarithm of how much likelier a channel begins with its own scale than with the farthest one
-_OWN = 2.0  # and than with one that is the same, but another channel's
+_FAR = 8.0  # logarithm of how much likelier a channel begins with its own scale than with the farthest one
+_OWN = 3.0  # and than with one that is the same, but another channel's
 _ORDER = 0.25
 
 
@@ -53,7 +54,7 @@ class RelaxedGroups(nn.Module):
         count = min(limit or len(own), len(own))
         places = torch.linspace(0, len(own) - 1, count).round().long()
         centres = own.sort(stable=True).values[places] if count < len(own) else own
-        apart = (own[:, None] - centres).square()
+        apart = (own[:, None] - centres).abs()
         logits = -_FAR * apart / apart.max().clamp(min=1e-6)
         self.logits = nn.Parameter(logits + _OWN * (torch.eye(count) if count == len(own) else 0))
         self.favour = nn.Parameter(torch.zeros(count))
@@ -79,10 +80,6 @@ class RelaxedGroups(nn.Module):
         """(C,) scales of the present sample."""
         soft = self.probabilities() if self._soft is None else self._soft
         return torch.exp(soft @ self.log_step)
-
-    def assignments(self) -> list[nn.Parameter]:
-        """What decides who is where; the other parameters are scales."""
-        return [self.logits, self.favour]
 
     def number(self) -> Tensor:
         """Of groups, as the cost counts them."""
@@ -145,14 +142,22 @@ class GroupSearch(nn.Module):
         for name in self.names:
             self.site(name).sample(noisy)
 
-    def assignments(self) -> list[nn.Parameter]:
-        """For an optimizer with a rate of their own: 0.3 for Adam, where scales take 0.02."""
-        return [parameter for name in self.names for parameter in self.site(name).assignments()]
+    def rates(self, rate: float = 0.3) -> list[dict[str, Any]]:
+        """Parameters for Adam, each kind with its learning rate: groups move faster than their channels, so that whole
+        ones merge while the temperature lasts; scales hardly move."""
+        sites = [self.site(name) for name in self.names]
+        return [
+            {"params": [site.logits for site in sites], "lr": rate / 4},
+            {"params": [site.favour for site in sites], "lr": 2 * rate},
+            {"params": [site.log_step for site in sites], "lr": rate / 15},
+        ]
 
     def anneal(self, progress: float, first: float = 2.0, last: float = 0.05) -> None:
-        """Temperature after this share of the search, falling exponentially."""
+        """Temperature after this share of the search: as at first for a third of it, in which groups merge, then
+        falling exponentially."""
+        fallen = min(1.0, max(0.0, 1.5 * progress - 0.5))
         for name in self.names:
-            self.site(name).temperature = first * (last / first) ** min(1.0, max(0.0, progress))
+            self.site(name).temperature = first * (last / first) ** fallen
 
     def counts(self) -> dict[str, Tensor]:
         """Number of groups by call site."""

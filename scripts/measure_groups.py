@@ -1,0 +1,313 @@
+"""What groups of activation channels gain and cost: results/groups.tsv, one row at a time.
+
+Every row brings the same float weights to W7 and --bits activations with one way of grouping, either calibrated (ptq)
+or also trained in integers for --steps steps (qat: the same batches for all). Groups, scales and training see --train
+alone; zeta is over crops of --val. Rows that the table has are kept: run it again to go on.
+
+usage: measure_groups.py CHECKPOINT --train DIR --val DIR --work DIR --out results/groups.tsv [--bits 5 6] [--steps 0]
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property, partial
+from pathlib import Path
+
+import numpy as np
+import provenance
+import torch
+from torch import Tensor
+
+from quaver.evaluate.points import write_table
+from quaver.lab.analyse.clips import choose_clips
+from quaver.lab.analyse.score import float_curves, score
+from quaver.lab.costs.codec import codec_layers
+from quaver.lab.costs.groups import extended_bops, group_cost
+from quaver.lab.costs.workload import Workload
+from quaver.lab.data.cache import build_cache
+from quaver.lab.lower.model import lower
+from quaver.lab.models.codec import Codec
+from quaver.lab.models.equalization import equalization
+from quaver.lab.models.precision import InputSamples, fit, shape_for
+from quaver.lab.models.weights import read_codec, set_integer
+from quaver.lab.models.wiring import wiring
+from quaver.lab.quant import grouping
+from quaver.lab.quant.importance import channel_importance
+from quaver.lab.quant.learned_groups import GroupSearch, Price
+from quaver.lab.quant.observers import SiteStats, accumulate
+from quaver.lab.quant.plan import LayerPlan, QuantPlan
+from quaver.lab.quant.splitting import rank_splits
+from quaver.lab.train.loop import sequence_at
+from quaver.lab.train.objective import run_sequence
+from quaver.lab.train.recipes import Stage
+from quaver.runtime.executors.select import executor
+from quaver.runtime.model import IntegerModel, load_model, read_model, save_model
+
+HEADER = (
+    "activation_bits", "method", "training", "plan_hash", "model_hash", "mean_groups", "zeta", "stderr", "d_rate",
+    "bytes", "gbops_quaver", "gbops_tensor", "ms", "steps", "seed", "date",
+)  # fmt: skip
+GROUPS = 4  # of all baselines that choose no number
+METHODS = (
+    "per tensor", "equalized", "contiguous", "by source", "random", "sorted range", "partition range",
+    "partition quantiles", "partition error", "partition J", "learned", "per channel", "split",
+)  # fmt: skip
+# Of what a network's first layer reads: the operands of the concatenation (channels).
+PLANES = {
+    "intra.entropy.context": (96, 2, 1),
+    "inter.entropy.context": (96, 2, 96, 2, 1),
+    "intra.encoder.trunk": (96, 96, 1),
+    "inter.encoder.trunk": (96, 96, 1),
+    "loop": (6, 6, 1),
+    "motion.encoder.trunk": (8, 11),
+    "motion.detail.trunk": (2, 2, 11),
+    "motion.estimator.trunk": (96, 96, 2, 1),
+}
+CALIBRATION = Stage("calibration", 6, 3, size=128, encoder=True)
+TRAINING = Stage("integer-aware", 1, 3, size=96, batch=3, encoder=True, integer=True, through_time=True)
+WORKLOAD = Workload()
+
+
+class Ground:
+    """What all rows share: samples of every layer's input and their statistics, clips, the float model's costs."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        cache = arguments.cache or arguments.work / "cache"
+        self.arguments, self.skeleton = arguments, load_model("skeleton")
+        self.train = build_cache(arguments.train, cache, arguments.exclude)
+        codec = self.codec()
+        wires = wiring(codec)
+        everything = replace(CALIBRATION, trains=(*CALIBRATION.trains, "motion"))
+        with torch.no_grad(), InputSamples(wires) as inputs:
+            for step in range(CALIBRATION.steps):
+                run_sequence(codec, sequence_at(self.train, 0, CALIBRATION, step), everything)
+        self.samples = inputs.values()
+        self.stats = {name: accumulate(None, values[None, :, :, None]) for name, values in self.samples.items()}
+        self.layers = {layer.call_site: layer for layer in codec_layers(codec, WORKLOAD)}
+        self.ratios = equalization(codec, wires)
+        # Streams have a scale per channel, which weights absorb: to their readers they are equalized already.
+        fit(codec, shape_for(codec, QuantPlan({})), self.samples)
+        streams = {name: wire.source for name, wire in wires.items() if wire.source.shared and not wire.source.fixed}
+        self.ratios |= {name: site.scale.clone() for name, site in streams.items() if site.scale.ndim}
+        self.clips = choose_clips(build_cache(arguments.val, arguments.work / "val", []), 6, 8, 128)
+        self.baseline = float_curves(self.codec(), self.clips)
+
+    def codec(self) -> Codec:
+        return read_codec(self.arguments.checkpoint, self.skeleton)
+
+    @cached_property
+    def importance(self) -> dict[str, Tensor]:
+        """Of every layer's input channels for J, on the batches that calibrate."""
+        codec = self.codec()
+        everything = replace(CALIBRATION, trains=(*CALIBRATION.trains, "motion"), through_time=True)
+
+        def loss(step: int) -> Tensor:
+            return run_sequence(codec, sequence_at(self.train, 0, CALIBRATION, step), everything).loss
+
+        losses = [partial(loss, step) for step in range(CALIBRATION.steps)]
+        return channel_importance(codec, list(self.samples), losses)
+
+    def grouped(self, name: str, bits: int) -> bool:
+        """Whether a layer's input may have groups: at 8 bits only where that needs no entry, which would gain nothing
+        on values that are stored in 8 bits already."""
+        return name in self.stats and not (bits == 8 and self.layers[name].shared_input)
+
+
+def groups_of(
+    method: str, name: str, stats: SiteStats, bits: int, importance: Mapping[str, Tensor]
+) -> grouping.Groups | None:
+    channels = stats.channels
+    if method == "partition J":
+        return grouping.partition(stats, GROUPS, "error", bits, importance.get(name))
+    if method == "per channel":
+        return grouping.per_channel(channels)
+    if method == "contiguous":
+        return grouping.contiguous(channels, GROUPS)
+    if method == "by source":
+        sizes = sources(name, channels)
+        return grouping.by_source(sizes) if len(sizes) > 1 else None
+    if method == "random":
+        return grouping.shuffled(channels, GROUPS, 1)
+    if method == "sorted range":
+        return grouping.sorted_range(stats, GROUPS)
+    if method.startswith("partition"):
+        return grouping.partition(stats, GROUPS, method.partition(" ")[2], bits)
+    return None
+
+
+def sources(name: str, channels: int) -> tuple[int, ...]:
+    """Operands of the concatenation that a layer reads; one for all other layers."""
+    network = name.removesuffix(".enter")
+    if network.endswith("decoder.trunk"):
+        return 96, channels - 96
+    found = next((sizes for key, sizes in PLANES.items() if network.endswith(key)), (channels,))
+    if sum(found) != channels:
+        raise SystemExit(f"{name}: {channels} channels, {found} known")
+    return found
+
+
+def plan_for(ground: Ground, method: str, bits: int) -> QuantPlan:
+    layers = {}
+    for name in ground.layers:
+        if not ground.layers[name].planned:
+            continue
+        groups = None
+        if ground.grouped(name, bits):
+            groups = groups_of(method, name, ground.stats[name], bits, ground.importance)
+        if method == "equalized" and name in ground.ratios and ground.grouped(name, bits):
+            groups = grouping.per_channel(ground.layers[name].inputs)
+        split: tuple[int, ...] = ()
+        if method == "split" and ground.grouped(name, bits) and ground.layers[name].groups == 1:
+            inputs = ground.layers[name].inputs
+            found = rank_splits(ground.stats[name], bits, -(-inputs // 20), None, ground.importance.get(name))
+            split = tuple(each.channel for each in found)
+        layers[name] = LayerPlan(7, bits, groups=groups, split=split)
+    plan = QuantPlan(layers, f"A{bits} {method}", method=method)
+    return learned(ground, plan, bits) if method == "learned" else plan
+
+
+def learned(ground: Ground, plan: QuantPlan, bits: int) -> QuantPlan:
+    """Groups by J on training clips, in the integers that the codec computes with; nothing else is trained."""
+    arguments = ground.arguments
+    per_channel = replace(plan, layers=plan_for(ground, "per channel", bits).layers)
+    codec = prepared(ground, per_channel, {})
+    wires = wiring(codec)
+    sites = {name: wires[name].conv.entry or wires[name].source for name in wires if ground.grouped(name, bits)}
+    total = float(sum(layer.bops(plan.layer(layer.call_site)) for layer in ground.layers.values()))
+    prices = {}
+    for name in sites:
+        cost = group_cost(ground.layers[name], bits, "tensor")
+        prices[name] = Price(float(cost.per_group) / total, float(cost.first) / total)
+    torch.manual_seed(arguments.seed)
+    search = GroupSearch({name: site.scale for name, site in sites.items()}, prices, arguments.limit)
+    for name, site in sites.items():
+        site.given = search.site(name).steps
+    for parameter in codec.parameters():
+        parameter.requires_grad_(False)
+    optimizer = torch.optim.Adam(search.rates())
+    set_integer(codec, True)
+    for step in range(arguments.search):
+        search.anneal(step / arguments.search)
+        search.sample()
+        outcome = run_sequence(codec, sequence_at(ground.train, arguments.seed, TRAINING, step), TRAINING)
+        loss = outcome.loss + arguments.mu * search.loss_cost()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if step % 10 == 0:
+            count = sum(float(x.detach()) for x in search.counts().values()) / len(sites)
+            print(f"  step {step}: J {outcome.cost:.4f}, groups {count:.2f}", file=sys.stderr, flush=True)
+    return search.harden(plan)
+
+
+def prepared(ground: Ground, plan: QuantPlan, ratios: Mapping[str, Tensor]) -> Codec:
+    codec = ground.codec()
+    fit(codec, shape_for(codec, plan), ground.samples, ratios)
+    return codec
+
+
+def trained(ground: Ground, codec: Codec, steps: int) -> None:
+    set_integer(codec, True)
+    optimizer = torch.optim.AdamW(codec.parameters(), lr=3e-4, weight_decay=0)
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = 3e-4 * min(1.0, (step + 1) / 5, 2 * (steps - step) / steps)
+        outcome = run_sequence(codec, sequence_at(ground.train, ground.arguments.seed, TRAINING, step), TRAINING)
+        optimizer.zero_grad()
+        outcome.loss.backward()
+        torch.nn.utils.clip_grad_norm_(codec.parameters(), 1.0)
+        optimizer.step()
+
+
+def milliseconds(model: IntegerModel, repeats: int = 15) -> float:
+    """Processor time of the decoder's networks on an inter frame of the workload, one thread: the sum of every graph's
+    fastest run."""
+    total, rng = 0.0, np.random.default_rng(0)
+    for name in ("inter.entropy", "inter.decoder", "inter.loop", "motion.average", "motion.detail"):
+        graph, size = model.graphs[name], WORKLOAD.map(name)
+        inputs = {port.name: rng.integers(0, 256, (port.channels, *size), np.uint8) for port in graph.inputs}
+        runner = executor("onnx").prepare(graph, 1)
+        times = []
+        for _ in range(repeats):
+            began = time.thread_time()
+            runner.run(inputs)
+            times.append(time.thread_time() - began)
+        total += 1000 * min(times)
+    return total
+
+
+def row(ground: Ground, method: str, bits: int, steps: int) -> tuple[object, ...]:
+    arguments = ground.arguments
+    kept = arguments.work / f"A{bits} {method}.json"
+    if not kept.exists():
+        plan_for(ground, method, bits).save(kept)
+    plan = QuantPlan.load(kept)
+    codec = prepared(ground, plan, ground.ratios if method == "equalized" else {})
+    if steps:
+        trained(ground, codec, steps)
+    path = arguments.work / f"A{bits} {method} {steps}.qvm"
+    save_model(lower(codec, path.stem), path)
+    model = read_model(path)
+    ms = milliseconds(model)
+    result = score(codec, ground.clips, ground.baseline)
+    gbops = [
+        float(sum(extended_bops(each, plan.layer(each.call_site), machine) for each in ground.layers.values())) / 1e9
+        for machine in ("quaver", "tensor")
+    ]
+    if method == "equalized":  # one scale for the tensor; the proportions are in the weights
+        one = replace(plan, layers={name: replace(layer, groups=None) for name, layer in plan.layers.items()})
+        gbops[1] = float(sum(each.bops(one.layer(each.call_site)) for each in ground.layers.values())) / 1e9
+    counts = [max(plan.layers[name].groups or (0,)) + 1 for name in ground.stats]
+    mean = 1.0 if method == "equalized" else sum(counts) / len(counts)
+    return (
+        bits, method, "qat" if steps else "ptq", plan.hash, model.hash.hex()[:16], f"{mean:.2f}", f"{result.zeta:.4f}",
+        f"{result.stderr:.4f}", f"{result.d_rate:.4f}", path.stat().st_size, f"{gbops[0]:.3f}", f"{gbops[1]:.3f}",
+        f"{ms:.2f}", steps, arguments.seed, datetime.date.today(),
+    )  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--train", type=Path, required=True)
+    parser.add_argument("--val", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, default=None)
+    parser.add_argument("--exclude", action="append", default=[])
+    parser.add_argument("--bits", type=int, nargs="+", default=[5, 6, 8, 4])
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
+    parser.add_argument("--steps", type=int, default=0, help="of training in integers; 0: calibration alone")
+    parser.add_argument("--search", type=int, default=60, help="steps of the search for groups")
+    parser.add_argument("--limit", type=int, default=16, help="groups that a search begins with")
+    parser.add_argument("--mu", type=float, default=0.2, help="J per share of the plan's bit operations")
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    ground = Ground(arguments)
+    for bits in arguments.bits:
+        for method in arguments.methods:
+            key = (str(bits), method, "qat" if arguments.steps else "ptq", str(arguments.steps))
+            if any((old[0], old[1], old[2], old[13]) == key for old in table(arguments.out)):
+                continue
+            new = row(ground, method, bits, arguments.steps)
+            print(*new, sep="\t", flush=True)
+            write_table(arguments.out, HEADER, [*table(arguments.out), new], provenance.comment(ground.skeleton))
+
+
+def table(path: Path) -> list[list[str]]:
+    """Rows that are there."""
+    if not path.exists():
+        return []
+    lines = [line.rstrip("\n").split("\t") for line in path.open() if not line.startswith("#")]
+    return lines[1:]
+
+
+if __name__ == "__main__":
+    main()
