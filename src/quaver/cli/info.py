@@ -93,6 +93,8 @@ def _model(path: Path) -> dict[str, Any]:
         "bytes": path.stat().st_size,
         "name": model.name,
         "hash": model.hash.hex(),
+        "profile": model.profile,
+        "patch_classes": model.patches.classes if model.patches is not None else 0,
         "frequency_tables": len(model.tables.frequencies) - 1,
         "activity_levels": [len(model.intra_levels), len(model.inter_levels)],
         "weights": sum(conv.weight.size for graph in model.graphs.values() for conv in graph.convolutions()),
