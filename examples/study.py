@@ -83,7 +83,7 @@ def uniform_and_allocated(
     layers = module_layers(adapter.module, lambda: run(adapter, clips.one(0), 2))
     uniform = QuantPlan.uniform(list(table.layers()), *UNIFORM)
     budget = {"bops": totals(layers, uniform)["bops"]}
-    problem = build_problem(Choices(layers, table_scores(table).filled()), budget)
+    problem = build_problem(Choices(layers, table_scores(table).fitted()), budget)
     solution = METHODS["ilp"](problem)
     chosen = {site: problem.options[site][place].plan for site, place in solution.choice.items()}
     predicted = {"zeta": solution.zeta, "bops": float(solution.costs["bops"])}

@@ -118,8 +118,9 @@ def main() -> None:
             continue
         tables[checkpoint.stem] = table
         layers, model = len(table.layers()), table.rows["model_hash"][0][:16]
+        widths = sorted(set(table.rows.filter(level="layer")["bits"]))
         row = (
-            checkpoint.stem, "analysis", "module, layer", "w, a", arguments.bits, layers,
+            checkpoint.stem, "analysis", "module, layer", "w, a", ",".join(map(str, widths)), layers,
             "", model, f"{used:.0f}", f"{clock:.0f}",
         )  # fmt: skip
         others = [tuple(old.values()) for old in read_table(arguments.out)]

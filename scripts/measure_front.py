@@ -2,8 +2,8 @@
 
 Methods: uniform; the integer programme with bits per layer (ilp) and per channel (channels); greedy; random; the
 differentiable search. Budgets are mean weight bits (inputs then have 8 everywhere) and shares of W7A8's bit operations.
-Plans that are there already are left alone: run it again to go on. --qat trains the plans of --of for a few steps and
-measures them again. Scores, calibration and training use one part of the training clips, zeta_meas the other.
+Plans that are there already are left alone: run it again to go on. --qat trains the plans that are there and measures
+them again. Scores, calibration and training use one part of the training clips, zeta_meas the other.
 
 usage: measure_front.py CHECKPOINT --table ANALYSIS --train DIR --work DIR --out results/front.tsv [--qat RECIPE]
 """
@@ -25,6 +25,7 @@ from quaver.errors import UsageError
 from quaver.evaluate.points import read_table, write_table
 from quaver.lab.allocate import baselines
 from quaver.lab.allocate.command import Allocation, prepare
+from quaver.lab.allocate.measured import observed
 from quaver.lab.allocate.problem import Problem, Solution
 from quaver.lab.allocate.programme import solve
 from quaver.lab.allocate.prune import pruned_outputs
@@ -36,6 +37,7 @@ from quaver.lab.analyse.estimate import amplification
 from quaver.lab.analyse.quaver_adapter import QuaverAdapter
 from quaver.lab.analyse.score import float_curves, score
 from quaver.lab.analyse.table import SensitivityTable
+from quaver.lab.costs.codec import codec_layers
 from quaver.lab.costs.measure import Timing, graph_ms, skeleton_entry
 from quaver.lab.costs.workload import Workload
 from quaver.lab.data.cache import build_cache
@@ -43,7 +45,7 @@ from quaver.lab.lower.model import bring_to, layer_inputs, lower
 from quaver.lab.models.codec import Codec
 from quaver.lab.models.weights import read_codec, weights_hash
 from quaver.lab.models.wiring import wiring
-from quaver.lab.quant.plan import QuantPlan
+from quaver.lab.quant.plan import LayerPlan, QuantPlan
 from quaver.lab.train.loop import sequence_at, train
 from quaver.lab.train.recipes import Stage, load_recipe
 from quaver.runtime.model import IntegerModel, load_model
@@ -54,7 +56,7 @@ HEADER = (
 )  # fmt: skip
 WORKLOAD = Workload()
 BITS = ("4", "3", "5", "6", "3.5")
-SHARES = ("50%", "30%", "75%")
+SHARES = ("50%", "65%", "80%")
 TIMES = ("90%", "95%", "85%")
 RANDOM = 3
 CALIBRATION = Stage("calibration", 4, 3, size=128, batch=2, encoder=True)
@@ -129,7 +131,7 @@ def plans(bench: Bench, arguments: argparse.Namespace) -> Iterator[Wanted]:
             yield from allocated(arguments, f"avg_bits={bits}", RANDOM if number < 3 else 1)
         if arguments.search:
             yield searched(searcher, f"avg_bits={bits}")
-    for share, widths in zip(SHARES, ((5, 6), (4, 4), (6, 7)), strict=True):
+    for share, widths in zip(SHARES, ((4, 5), (5, 6), (5, 8)), strict=True):
         yield uniform(bench, *widths, f"bops={share}")
         if table:
             yield from allocated(arguments, f"bops={share}", 1)
@@ -149,7 +151,8 @@ def allocated(arguments: argparse.Namespace, budget: str, chances: int) -> Itera
     operations."""
 
     def allocation(*budgets: str, channels: int = 0) -> Allocation:
-        return prepare(arguments.table, arguments.checkpoint, list(budgets), channel_points=channels)
+        found = prepare(arguments.table, arguments.checkpoint, list(budgets), channel_points=channels)
+        return with_unscored(found, fewest(budget))
 
     def plan(found: Allocation, method: str, solver: Callable[[Problem], Solution]) -> QuantPlan:
         problem = found.problem
@@ -171,14 +174,32 @@ def allocated(arguments: argparse.Namespace, budget: str, chances: int) -> Itera
         yield Wanted("channels", budget, 0, per_channel)
 
 
+def fewest(budget: str) -> int:
+    """Weight bits of layers that no clip calls, such as the motion estimator's: as many as uniform plans give them, or
+    the comparison would be of budgets."""
+    return int(float(budget.partition("=")[2])) if budget.startswith("avg_bits") else 7
+
+
+def with_unscored(found: Allocation, bits: int) -> Allocation:
+    only = {site: [(LayerPlan(bits, 8), 0.0)] for site in found.unscored}
+    return replace(found, choices=replace(found.choices, candidates=only))
+
+
 def searched(searcher: Searcher, budget: str) -> Wanted:
     config = SearchConfig(steps=120)
     if not budget.startswith("avg_bits"):
         return Wanted("search", budget, 0, lambda: searcher.plan(config, [budget]))
 
     def weights_alone() -> QuantPlan:
-        found = searcher.plan(replace(config, activation_bits=range(7, 9)), [budget])
-        return replace(found.with_bits("*", a=8), predicted=found.predicted)
+        rows = [row for row in codec_layers(searcher.codec, WORKLOAD) if row.planned]
+        called = set(observed(QuaverAdapter(searcher.codec), searcher.clips, [row.call_site for row in rows]))
+        others = [row for row in rows if row.call_site not in called]
+        bits = fewest(budget)
+        wider = (7 - bits) * sum(row.weights for row in others) / sum(row.weights for row in rows)
+        limit = f"avg_bits={float(budget.partition('=')[2]) + wider:.6f}"
+        found = searcher.plan(replace(config, activation_bits=range(7, 9)), [limit])
+        layers = {name: replace(layer, activation_bits=8) for name, layer in found.layers.items()}
+        return replace(found, layers=layers | {row.call_site: LayerPlan(bits, 8) for row in others}, predicted={})
 
     return Wanted("search", budget, 0, weights_alone)
 
@@ -261,7 +282,7 @@ def file_name(key: tuple[str, str, str]) -> str:
 def unscored(bench: Bench, arguments: argparse.Namespace) -> Allocation:
     """Costs alone, while there is no table."""
     from quaver.lab.allocate.options import Choices
-    from quaver.lab.costs.codec import codec_layers, skeleton_bytes
+    from quaver.lab.costs.codec import skeleton_bytes
     from quaver.lab.costs.profile import load_profile
 
     codec, profile = bench.codec(), load_profile("onnx-cpu")
@@ -280,8 +301,9 @@ def main() -> None:
     parser.add_argument("--exclude", action="append", default=[])
     parser.add_argument("--channels", action="store_true", help="also bits per channel; the table must score channels")
     parser.add_argument("--search", action="store_true", help="also the differentiable search")
+    parser.add_argument("--methods", default="", help="only these, with commas; for a worker beside others")
+    parser.add_argument("--budgets", default="", help="only those that begin so, such as bops")
     parser.add_argument("--qat", default=None, help="train the plans that are there, and measure them again")
-    parser.add_argument("--of", type=int, default=14, help="how many of them")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     arguments.work.mkdir(parents=True, exist_ok=True)
@@ -291,16 +313,21 @@ def main() -> None:
     )  # fmt: skip
     if arguments.table is not None:
         fill(arguments.out, arguments.work, allocation.choices.scores)
-    steps, count = "0" if arguments.qat is None else str(load_recipe(arguments.qat).steps), 0
+    while one_pass(bench, arguments, allocation) and arguments.qat is not None:
+        pass  # other workers may have made plans meanwhile
+
+
+def one_pass(bench: Bench, arguments: argparse.Namespace, allocation: Allocation) -> int:
+    """Rows that were not there; how many."""
+    steps, made = "0" if arguments.qat is None else str(load_recipe(arguments.qat).steps), 0
     for wanted in plans(bench, arguments):
         rows = read_table(arguments.out)
         known = {(row["method"], row["budget"], row["seed"]) for row in rows if row["qat_steps"] == steps}
         path = arguments.work / file_name(wanted.key)
-        if arguments.qat is not None:
-            count += path.exists()
-            if not path.exists() or count > arguments.of:
-                continue
-        if wanted.key in known:
+        chosen = not arguments.methods or wanted.method.split()[0] in arguments.methods.split(",")
+        if wanted.key in known or not chosen or not wanted.budget.startswith(arguments.budgets):
+            continue
+        if arguments.qat is not None and not path.exists():
             continue
         try:
             plan = QuantPlan.load(path) if path.exists() else replace(wanted.make(), model_hash=bench.model_hash)
@@ -309,9 +336,10 @@ def main() -> None:
             continue
         plan.save(path)
         row = measured(bench, wanted, plan, allocation, arguments.qat, arguments.work)
-        others = [tuple(each.values()) for each in read_table(arguments.out)]
-        write_table(arguments.out, HEADER, [*others, row], comment())
+        write_table(arguments.out, HEADER, [*(tuple(each.values()) for each in rows), row], comment())
         print(*row, sep="\t", flush=True)
+        made += 1
+    return made
 
 
 if __name__ == "__main__":

@@ -55,7 +55,10 @@ def test_what_the_closed_loop_cannot_see_comes_from_without_the_loop() -> None:
         row("b", "w", 4, 0.2, mode="open", floor=1e-5),
     ]
     found = table_scores(SensitivityTable.of(rows)).layers
-    assert found["a", "w", 4] == pytest.approx(0.0001, rel=0.05) and found["b", "w", 4] == pytest.approx(0.3, rel=0.01)
+    # Each with its standard error: an estimate from without the loop is right within its size, the closed loop's within
+    # half of the floor.
+    assert found["a", "w", 4] == pytest.approx(0.0002, rel=0.05)
+    assert found["b", "w", 4] == pytest.approx(0.305, rel=0.01)
 
 
 def test_tables_that_do_not_serve() -> None:
@@ -65,12 +68,20 @@ def test_tables_that_do_not_serve() -> None:
         table_scores(SensitivityTable.of([row("a", "w", 4, 1.0, mode="drop")]))
 
 
-def test_widths_between_are_filled() -> None:
-    scores = Scores("", {("a", "w", 2): 0.16, ("a", "w", 4): 0.01, ("a", "a", 4): 0.2, ("a", "a", 6): 0.0})
-    filled = scores.filled()
-    assert filled.layers["a", "w", 3] == pytest.approx(0.04)
-    assert filled.layers["a", "a", 5] == pytest.approx(0.1)  # evenly, since one end is 0
-    assert filled.bits("a", "w") == [2, 3, 4] and scores.bits("a", "w") == [2, 4]
+def test_widths_follow_the_square_of_a_step() -> None:
+    layers = {("a", "w", 2): 0.16, ("a", "w", 4): 0.01, ("a", "a", 4): -0.2, ("a", "a", 6): 0.001}
+    fitted = Scores("", layers).fitted()
+    assert fitted.layers["a", "w", 3] == pytest.approx(0.04) and fitted.layers["a", "w", 2] == pytest.approx(0.16)
+    assert fitted.layers["a", "a", 4] == fitted.layers["a", "a", 6] == 0
+    noisy = Scores("", layers | {("a", "w", 4): -0.005}).fitted()  # noise at 4 bits
+    assert noisy.layers["a", "w", 4] == pytest.approx(0.01, rel=0.1)
+    assert fitted.bits("a", "w") == [2, 3, 4] and fitted.bits("a", "a") == [4, 5, 6]
+
+
+def test_a_standard_error_counts_as_loss() -> None:
+    rows = [row("a", "w", 4, 0.02, stderr=0.01), row("b", "w", 4, -0.02, stderr=0.01)]
+    found = table_scores(SensitivityTable.of(rows)).layers
+    assert found == {("a", "w", 4): pytest.approx(0.03), ("b", "w", 4): pytest.approx(0.01)}
 
 
 def test_noise_is_not_rewarded() -> None:

@@ -105,7 +105,7 @@ def allocation_of(
     machine = load_profile(profile)
     layers = codec_layers(codec, workload or Workload())
     fixed = skeleton_bytes(codec.skeleton)
-    choices = Choices(layers, scores.smoothed().filled(), machine, fixed, channel_points, per=per)
+    choices = Choices(layers, scores.fitted(), machine, fixed, channel_points, per=per)
     allocation = Allocation(codec, choices, machine, {})
     full = {key: Fraction(value) for key, value in allocation.costs(QuantPlan({})).items()}
     return replace(allocation, budgets=parse_budgets(budgets, full))

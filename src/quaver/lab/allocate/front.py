@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,8 +62,10 @@ class Front:
         part.replace(path)
 
     def figure(self, unit: str = "") -> Figure:
-        """zeta, logarithmic, against the swept cost; costs that no choice changes are in it."""
+        """zeta, logarithmic, against the swept cost; costs that no choice changes are in it. Uniform widths that
+        another one beats in both are drawn small and without a name."""
         from matplotlib.figure import Figure
+        from matplotlib.ticker import EngFormatter
 
         figure = Figure(figsize=(7, 4.5), layout="constrained")
         axes = figure.add_subplot()
@@ -76,14 +79,17 @@ class Front:
         axes.plot(
             [p.costs[self.axis] for p in chance], [p.zeta for p in chance], ".", color="0.6", label="random", zorder=0
         )
-        for point in self.of("uniform"):
-            axes.plot(point.costs[self.axis], point.zeta, "D", color="C3", ms=5)
-            axes.annotate(
-                point.label, (point.costs[self.axis], point.zeta), (4, 4), textcoords="offset points", fontsize=7
-            )
+        least = inf
+        for point in sorted(self.of("uniform"), key=lambda point: (point.costs[self.axis], point.zeta)):
+            best, least = point.zeta < least, min(least, point.zeta)
+            axes.plot(point.costs[self.axis], point.zeta, "D", color="C3", ms=5 if best else 2)
+            if best:
+                place = point.costs[self.axis], point.zeta
+                axes.annotate(point.label, place, (5, 4), textcoords="offset points", fontsize=7)
         axes.plot([], [], "D", color="C3", ms=5, label="uniform")
         axes.set_yscale("log" if all(point.zeta > 0 for point in self.points) else "symlog")
         axes.set_xlabel(f"{self.axis}{unit}")
+        axes.xaxis.set_major_formatter(EngFormatter())
         axes.set_ylabel("predicted loss zeta, share of the rate")
         axes.grid(alpha=0.3)
         axes.legend()

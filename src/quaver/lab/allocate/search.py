@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,13 +38,15 @@ from quaver.lab.quant.sites import output_axis, site_module, weight_of
 @dataclass(frozen=True, slots=True)
 class SearchConfig:
     """steps of Adam at `rate` bits each, falling to zero over the last half. batch: clips of a step, each at one
-    operating point; frames: that gradients pass through. error_price, cost_price: lambda_q, lambda_c. cost: the budget
+    operating point; frames: that gradients pass through. horizon: the first frame counts as one of so many: groups are
+    longer than what gradients pass through. error_price, cost_price: lambda_q, lambda_c. cost: the budget
     that cost_price is for. hinge: per share of a budget that is exceeded; with budgets cost_price is not used.
     """
 
     steps: int = 200
     batch: int = 2
     frames: int = 3
+    horizon: int = 8
     rate: float = 0.08
     error_price: float = 0.1
     cost_price: float = 0.1
@@ -54,8 +57,8 @@ class SearchConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.batch) < 1 or self.frames < 2:
-            raise UsageError("a search needs at least one step, one clip and two frames")
+        if min(self.steps, self.batch) < 1 or self.frames < 2 or self.horizon < 2:
+            raise UsageError("a search needs at least one step, one clip, two frames, and a horizon of two")
         if min(self.error_price, self.cost_price, self.hinge) < 0:
             raise UsageError("prices and the hinge are not negative")
 
@@ -100,7 +103,6 @@ class Search:
     def run(self, show: Callable[[Step], None] = lambda step: None) -> dict[str, LayerPlan]:
         """Search, and the layers' plans. AnalysisError where J is not a number."""
         config, tape = self.config, Tape()
-        optimizer = torch.optim.Adam(self.widths.parameters(), lr=config.rate, betas=(0.9, 0.95))
         full = QuantPlan.uniform(list(self.widths.sites), config.weight_bits[-1], config.activation_bits[-1])
         model = self.adapter.module
         before = {name: each.requires_grad for name, each in model.named_parameters()}
@@ -108,11 +110,13 @@ class Search:
             model.requires_grad_(False)
             with quantized(model, full, Calibration(self._stats), role=self.adapter.role) as attachment:
                 self._relax(attachment, tape)
+                optimizer = torch.optim.Adam(self._learned(), betas=(0.9, 0.95))
                 for number in range(config.steps):
                     for group in optimizer.param_groups:
-                        group["lr"] = config.rate * min(1.0, 2 * (1 - number / config.steps))
+                        group["lr"] = group["rate"] * min(1.0, 2 * (1 - number / config.steps))
+                    self._prepare(number / config.steps)
                     cost = self._relative_cost(number)
-                    error, shares = tape.take(), self.costs.shares(self.widths)
+                    error, shares = tape.take(), self._shares()
                     loss = cost + config.error_price * error + self._price(shares)
                     optimizer.zero_grad(set_to_none=True)
                     loss.backward()
@@ -124,6 +128,16 @@ class Search:
             for name, parameter in model.named_parameters():
                 parameter.requires_grad_(before[name])
         return self._hardened()
+
+    def _learned(self) -> list[dict[str, Any]]:
+        """For the optimizer, each with its rate."""
+        return [{"params": list(self.widths.parameters()), "rate": self.config.rate}]
+
+    def _prepare(self, progress: float) -> None:
+        """Before each step: what else changes over the search, at this share of it."""
+
+    def _shares(self) -> dict[str, Tensor]:
+        return self.costs.shares(self.widths)
 
     def _relax(self, attachment: Attachment, tape: Tape) -> None:
         """Grids of every width, chosen as the analysis chooses them, by least squared error."""
@@ -151,7 +165,8 @@ class Search:
                 step = adapter.step(clips.frame(t), state, points_of(clips, (point,)))
                 state = step.state
                 cost = step.rate.double() + adapter.lambdas[point] * step.distortion.double()
-                total = total + (cost / rate).mean() / config.frames
+                first = 1 / config.horizon
+                total = total + (cost / rate).mean() * (first if t == 0 else (1 - first) / (config.frames - 1))
         if not bool(torch.isfinite(total)):
             raise AnalysisError(f"step {number + 1}: J is not a number; clips {', '.join(clips.names)}")
         return total

@@ -26,7 +26,9 @@ _KEY = ["call_site", "module", "kind", "channel", "bits", "encoder_only"]
 def estimates(table: SensitivityTable, level: str) -> pl.DataFrame:
     """Columns of `scores`, and closed, open, gain. Parts that were measured in one way alone keep that."""
     closed = table.scores(level, "add").filter(pl.col("source") == "measured")
-    unlooped = table.scores(level, "open").select(*_KEY, pl.col("zeta").alias("open"))
+    unlooped = table.scores(level, "open").select(
+        *_KEY, pl.col("zeta").alias("open"), pl.col("stderr").alias("open_stderr")
+    )
     joined = closed.join(unlooped, on=_KEY, how="full", coalesce=True, nulls_equal=True)
     gains, common = amplification(table)
     gain = pl.col("module").replace_strict(gains, default=common, return_dtype=pl.Float64)
@@ -35,12 +37,16 @@ def estimates(table: SensitivityTable, level: str) -> pl.DataFrame:
     share = prior.pow(2) / (prior.pow(2) + noise)
     mixed = prior + share * (measured - prior)
     known = mixed.is_not_null() & mixed.is_not_nan()
+    # Clips differ in what they lose without the loop, too.
+    prior_spread = (pl.col("gain") * pl.col("open_stderr")).fill_nan(None)
+    between = ((1 - share) * prior_spread).pow(2).fill_null(0)
+    spread = pl.when(measured.is_not_null()).then(pl.col("stderr")).otherwise(prior_spread)
     return (
         joined.rename({"zeta": "closed"})
         .with_columns(gain.alias("gain"))
         .with_columns(
             pl.when(known).then(mixed).otherwise(pl.coalesce(measured, prior)).alias("zeta"),
-            pl.when(known).then((share * noise).sqrt()).otherwise(pl.col("stderr")).alias("stderr"),
+            pl.when(known).then((share * noise + between).sqrt()).otherwise(spread).alias("stderr"),
             pl.lit("estimated").alias("source"),
             pl.lit(False).alias("under_floor"),
         )

@@ -90,7 +90,7 @@ def allocate(
         )
     layers = cost_layers(codec, clips or clips_of(count=1, frames=2, size=128))
     limits = parse_budgets(budgets, totals(layers, QuantPlan({})))
-    problem = build_problem(Choices(layers, scores.smoothed().filled()), limits)
+    problem = build_problem(Choices(layers, scores.fitted()), limits)
     solution = METHODS[method](problem)
     chosen = {site: problem.options[site][place].plan for site, place in solution.choice.items()}
     predicted = {"zeta": solution.zeta} | {key: float(value) for key, value in solution.costs.items()}

@@ -1,0 +1,52 @@
+"""`quaver search`: weights and a video in, plans out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lab.allocate.samples import PRESET
+from quaver.lab.models.codec import Codec
+from quaver.lab.models.weights import save_weights
+from quaver.lab.quant.plan import QuantPlan
+from quaver.runtime.model import load_model
+
+from .conftest import Quaver
+from .samples import clip, one_line
+
+
+@pytest.fixture(scope="module")
+def where(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """(weights, a folder with one moving video of 8 frames)"""
+    folder = tmp_path_factory.mktemp("search")
+    torch.manual_seed(0)
+    codec = Codec(PRESET, load_model("skeleton"))
+    for parameter in codec.parameters():
+        if parameter.ndim == 4:
+            torch.nn.init.normal_(parameter, std=0.05)
+    save_weights(codec, folder / "weights.safetensors")
+    (folder / "videos").mkdir()
+    clip(folder / "videos", 48, 48, 8)
+    return folder / "weights.safetensors", folder / "videos"
+
+
+def test_one_plan_for_each_price(quaver: Quaver, where: tuple[Path, Path], tmp_path: Path) -> None:
+    weights, videos = where
+    options = ("--data", videos, "--steps", 2, "--clips", 1, "--crop", 32, "--out", tmp_path / "p.json")
+    done = quaver("search", weights, *options, "--price", "0.1,1")
+    assert done.code == 0, done.err
+    plans = [QuantPlan.load(tmp_path / f"p-{price}.json") for price in ("0.1", "1")]
+    assert [plan.budget["price"] for plan in plans] == [0.1, 1.0] and plans[0].model_hash
+    done = quaver("search", weights, *options, "--budget", "avg_bits=6.5")
+    assert done.code == 0, done.err
+    assert QuantPlan.load(tmp_path / "p.json").predicted["avg_bits"] <= 6.5
+
+
+@pytest.mark.parametrize("wrong", [("--price", "a"), ("--price", "-1"), ("--budget", "bits=4"), ("--crop", "33")])
+def test_what_is_illegal(quaver: Quaver, where: tuple[Path, Path], tmp_path: Path, wrong: tuple[str, str]) -> None:
+    weights, videos = where
+    done = quaver("search", weights, "--data", videos, "--out", tmp_path / "p.json", *wrong)
+    one_line(done)
+    assert not list(tmp_path.iterdir())
