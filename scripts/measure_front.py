@@ -23,11 +23,10 @@ from provenance import comment
 
 from quaver.errors import UsageError
 from quaver.evaluate.points import read_table, write_table
-from quaver.lab.allocate import baselines
+from quaver.lab.allocate import baselines, programme
 from quaver.lab.allocate.command import Allocation, prepare
 from quaver.lab.allocate.measured import observed
 from quaver.lab.allocate.problem import Problem, Solution
-from quaver.lab.allocate.programme import solve
 from quaver.lab.allocate.prune import pruned_outputs
 from quaver.lab.allocate.scores import Scores
 from quaver.lab.allocate.search import SearchConfig
@@ -57,7 +56,7 @@ HEADER = (
 WORKLOAD = Workload()
 BITS = ("4", "3", "5", "6", "3.5")
 SHARES = ("50%", "65%", "80%")
-TIMES = ("90%", "95%", "85%")
+TIMES = ("95%", "93%")
 RANDOM = 3
 CALIBRATION = Stage("calibration", 4, 3, size=128, batch=2, encoder=True)
 
@@ -172,6 +171,11 @@ def allocated(arguments: argparse.Namespace, budget: str, chances: int) -> Itera
     yield Wanted("greedy", budget, 0, lambda: plan(allocation(budget), "greedy", baselines.greedy))
     if arguments.channels:
         yield Wanted("channels", budget, 0, per_channel)
+
+
+def solve(problem: Problem) -> Solution:
+    """With time for the proof: the limit is of the clock, and this machine is busy."""
+    return programme.solve(problem, 90.0)
 
 
 def fewest(budget: str) -> int:

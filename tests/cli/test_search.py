@@ -44,8 +44,10 @@ def test_one_plan_for_each_price(quaver: Quaver, where: tuple[Path, Path], tmp_p
     assert QuantPlan.load(tmp_path / "p.json").predicted["avg_bits"] <= 6.5
 
 
-@pytest.mark.parametrize("wrong", [("--price", "a"), ("--price", "-1"), ("--budget", "bits=4"), ("--crop", "33")])
-def test_what_is_illegal(quaver: Quaver, where: tuple[Path, Path], tmp_path: Path, wrong: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    "wrong", [("--price", "a"), ("--price", "-1"), ("--budget", "bits=4", "--crop", 32), ("--crop", 33)]
+)
+def test_what_is_illegal(quaver: Quaver, where: tuple[Path, Path], tmp_path: Path, wrong: tuple[object, ...]) -> None:
     weights, videos = where
     done = quaver("search", weights, "--data", videos, "--out", tmp_path / "p.json", *wrong)
     one_line(done)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -50,10 +50,12 @@ def search(
     workload, console = workload_of(size, side), Console(stderr=True)
     torch.set_num_threads(1)
     holder = tempfile.TemporaryDirectory() if cache is None else nullcontext(str(cache))
-    with holder as folder, Progress(console=console) as bar:
+    with holder as folder, ExitStack() as stack:
         found = build_cache(data, Path(folder), tuple(exclude or ()))
         chosen = choose_clips(found, clips, config.frames, crop, seed)
         searcher = Searcher.load(model, chosen, workload, profile, skeleton)
+        searcher.limits(budget or ())
+        bar = stack.enter_context(Progress(console=console))
         for each in [prices[0]] if budget else prices:
             task = bar.add_task("searching", total=steps)
 

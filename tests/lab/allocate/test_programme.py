@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quaver.errors import UsageError
-from quaver.lab.allocate.problem import Option, Problem, Tie
-from quaver.lab.allocate.programme import smallest, solve
+from quaver.lab.allocate.baselines import greedy
+from quaver.lab.allocate.problem import Option, Problem, Solution, Tie
+from quaver.lab.allocate.programme import _no_worse_than_greed, smallest, solve
 from quaver.lab.quant.plan import LayerPlan
 
 from .problems import legal_choices, network, problems, within
@@ -99,3 +100,18 @@ def test_200_layers_of_30_options_under_3_budgets(share: Fraction, capfd: pytest
     found = solve(problem)
     assert found.seconds < 5 and found.gap < 0.03 and not problem.excess(found.choice)
     assert capfd.readouterr().out == ""  # HiGHS's debugging line stays away
+
+
+def test_an_answer_far_from_its_proof_is_no_worse_than_greed() -> None:
+    problem = Problem(network(12, 1), within(network(12, 1), Fraction(1, 2)))
+    worst = max(legal_first(problem), key=problem.zeta)
+    poor = Solution(worst, problem.zeta(worst), problem.costs(worst), bound=0.0)
+    found = _no_worse_than_greed(problem, poor)
+    assert found.zeta == greedy(problem).zeta < poor.zeta and not problem.excess(found.choice)
+    proven = replace(poor, bound=poor.zeta)
+    assert _no_worse_than_greed(problem, proven) is proven
+
+
+def legal_first(problem: Problem) -> list[dict[str, int]]:
+    """The same place in all layers."""
+    return [dict.fromkeys(problem.options, place) for place in range(3)]

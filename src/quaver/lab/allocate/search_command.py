@@ -50,18 +50,22 @@ class Searcher:
     ) -> QuantPlan:
         """Under budgets as `quaver allocate` has them, or at the price of `config`. The profile runs it."""
         layers, machine = codec_layers(self.codec, self.workload), load_profile(self.profile)
-        fixed = skeleton_bytes(self.codec.skeleton)
-
-        def costs(plan: QuantPlan) -> dict[str, float]:
-            found = {key: float(value) for key, value in totals(layers, plan, fixed).items()}
-            return found | {"ms": machine.predict(plan, layers)}
-
-        full = {key: Fraction(value) for key, value in costs(QuantPlan({})).items()}
-        limits = parse_budgets(budgets, full)
+        limits, fixed = self.limits(budgets), skeleton_bytes(self.codec.skeleton)
         adapter = QuaverAdapter(self.codec, QUALITIES)
         search = Search(adapter, self.clips, layers, config, limits, machine, fixed)
         found = search.run(show)
         budget = {key: float(limit) for key, limit in limits.items()} or {"price": config.cost_price}
         plan = QuantPlan(found, name, weights_hash(self.codec), f"search, {date.today()}", budget)
         machine.check(plan, layers)
-        return replace(plan, predicted=costs(plan))
+        return replace(plan, predicted=self.costs(plan))
+
+    def limits(self, budgets: Sequence[str]) -> dict[str, Fraction]:
+        """UsageError where a budget is none."""
+        full = {key: Fraction(value) for key, value in self.costs(QuantPlan({})).items()}
+        return parse_budgets(budgets, full)
+
+    def costs(self, plan: QuantPlan) -> dict[str, float]:
+        """Bytes, BOPs, mean weight bits, and milliseconds."""
+        layers, fixed = codec_layers(self.codec, self.workload), skeleton_bytes(self.codec.skeleton)
+        found = {key: float(value) for key, value in totals(layers, plan, fixed).items()}
+        return found | {"ms": load_profile(self.profile).predict(plan, layers)}
