@@ -1,13 +1,13 @@
 """What patch bits lose and save: results/patches.tsv, from real files of the clips given.
 
-Tables under each budget by the integer programme, the same bits everywhere, and chance, against the model without a
-table; and "still": no networks where nothing is coded and nothing moves. Losses come from a file of scores that
-`quaver patches --scores` wrote. zeta is the change of J over the rate of the model
-without a table. Decoding is timed in processor time,
-in turns with the model without a table, with 0-bit patches left out and with them computed all the same.
+Tables by the integer programme and by chance under each budget (losses of classes from a file that
+`quaver patches --scores` wrote), the same bits everywhere, and "still": no networks where nothing is coded and nothing
+moves. zeta is the change of J over the rate of the model without a table. Decoding is timed in processor time, in turns
+with the model without a table, with 0-bit patches left out and with them computed all the same. Rows that are there
+are kept: run it again to go on.
 
-usage: measure_patches.py MODEL SCORES CLIP... [--budgets avg_bits=6,avg_bits=4] [--qualities 12,32] [--frames 17]
-       [--turns 3] [--out results/patches.tsv]
+usage: measure_patches.py MODEL CLIP... [--scores SCORES] [--budgets avg_bits=6] [--uniform 6,4] [--qualities 12,32]
+       [--frames 17] [--turns 3] [--out results/patches.tsv]
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from quaver.runtime.patches import FEATURES, FULL, NETWORKS, PatchTable, per_pos
 
 HEADER = (
     "table", "clip", "quality", "avg_bits", "skipped", "bytes", "psnr_611", "zeta", "ms_decode", "ms_all_computed",
-    "ms_without_table",
+    "ms_without_table", "model_hash",
 )  # fmt: skip
 
 
@@ -109,15 +109,19 @@ def cost(frames: Sequence[Frame], decoded: Sequence[Frame], size: int, quality: 
     return 8 * size / area + lagrangian(quality) * distortion, 8 * size / area
 
 
-def tables(scores: PatchScores, model: IntegerModel, budgets: Sequence[str]) -> dict[str, PatchTable | None]:
+def tables(
+    scores: PatchScores | None, model: IntegerModel, budgets: Sequence[str], widths: Sequence[int]
+) -> dict[str, PatchTable | None]:
     """By name; None is the model without a table."""
     found: dict[str, PatchTable | None] = {"none": None}
     rest = dict.fromkeys(FEATURES, ()) | {"levels": (1,), "motion": (1,)}
     bits = np.full((4, len(NETWORKS)), FULL, np.uint8)
     bits[0] = 0
     found["still"] = PatchTable(rest, bits)
-    for budget in budgets:
-        for method in ("ilp", "uniform", "random"):
+    for width in widths:
+        found[f"uniform {width}"] = PatchTable(dict.fromkeys(FEATURES, ()), np.full((1, 3), width, np.uint8))
+    for budget in budgets if scores is not None else ():
+        for method in ("ilp", "random"):
             found[f"{method} {budget}"] = allocate(scores, model, [budget], method).table
     return found
 
@@ -125,9 +129,10 @@ def tables(scores: PatchScores, model: IntegerModel, budgets: Sequence[str]) -> 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
-    parser.add_argument("scores", type=Path)
     parser.add_argument("clips", type=Path, nargs="+")
-    parser.add_argument("--budgets", default="avg_bits=6,avg_bits=4")
+    parser.add_argument("--scores", type=Path)
+    parser.add_argument("--budgets", default="avg_bits=6")
+    parser.add_argument("--uniform", default="6,4")
     parser.add_argument("--qualities", default="12,32")
     parser.add_argument("--frames", type=int, default=17)
     parser.add_argument("--turns", type=int, default=3)
@@ -135,15 +140,22 @@ def main() -> None:
     given = parser.parse_args()
     use_cores(1)
     model = load_model(given.model)
-    scores = PatchScores.load(given.scores)
-    first = comment(model, f"{given.frames} frames, one intra", f"losses of classes from {scores.setting}")
-    chosen = tables(scores, model, given.budgets.split(","))
-    rows = []
+    scores = None if given.scores is None else PatchScores.load(given.scores)
+    source = [] if scores is None else [f"losses of classes from {scores.setting}"]
+    first = comment(model, f"{given.frames} frames, one intra", *source)
+    chosen = tables(scores, model, given.budgets.split(","), [int(width) for width in given.uniform.split(",")])
+    rows: list[Sequence[object]] = []
+    if given.out.exists():
+        lines = [line.rstrip("\n").split("\t") for line in given.out.open() if not line.startswith("#")]
+        rows = [tuple(line) for line in lines[1:] if line[-1] == model.hash.hex()[:16]]
+    known = {tuple(map(str, row[:3])) for row in rows}
     for path in given.clips:
         frames = read_clip(path, given.frames)
         for quality in map(int, given.qualities.split(",")):
             plain = None
             for name, table in chosen.items():
+                if plain is not None and (name, path.stem, str(quality)) in known:
+                    continue
                 own, watch = replace(model, patches=table), Watch(model)
                 with mock.patch.object(frame_coder, "patch_bits", watch):
                     stream = encode(frames, own, quality)
@@ -151,7 +163,7 @@ def main() -> None:
                 j, rate = cost(frames, decoded, len(stream), quality)
                 plain = plain or (j, rate, stream)
                 times: list[tuple[float, float, float]] = []
-                for _ in range(given.turns if table is not None else 0):
+                for _ in range(given.turns if table is not None and not table.bits.all() else 0):
                     left_out = decode(stream, own)[1]
                     with mock.patch.object(frame_coder, "PatchRunner", Computed):
                         computed = decode(stream, own)[1]
@@ -159,9 +171,11 @@ def main() -> None:
                 medians = [f"{statistics.median(column):.1f}" for column in zip(*times, strict=True)] or [""] * 3
                 bits, skipped = watch.averages() if watch.maps else (float(FULL), 0.0)
                 psnr = mean_quality([compare(a, b) for a, b in zip(frames, decoded, strict=True)])[1]
+                if (name, path.stem, str(quality)) in known:
+                    continue
                 rows.append(
                     (name, path.stem, quality, f"{bits:.2f}", f"{skipped:.3f}", len(stream), f"{psnr:.3f}",
-                     f"{(j - plain[0]) / plain[1]:.4f}", *medians)
+                     f"{(j - plain[0]) / plain[1]:.4f}", *medians, model.hash.hex()[:16])
                 )  # fmt: skip
                 print(*rows[-1], sep="\t", flush=True)
                 write_table(given.out, HEADER, rows, first)

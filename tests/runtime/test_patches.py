@@ -58,7 +58,9 @@ def test_features_are_sums_over_patches(shape: tuple[int, int]) -> None:
     past, predicted = rng.integers(0, 256, (2, 8 * rows, 8 * columns), np.uint8)
     vectors = rng.integers(-1023, 1024, (rows, columns, 2)).astype(np.int16)
     levels = rng.integers(0, 8, (2, rows // 2, columns // 2)).astype(np.int32)
-    found = patch_features(past, predicted, vectors, levels)
+    prediction = (predicted.astype(np.int32) << 4) + rng.integers(-8, 8, predicted.shape)
+    prediction += 4096 * ((predicted == 255).astype(np.int32) - (predicted == 0))  # beyond the range of samples
+    found = patch_features(past, prediction.astype(np.int32), vectors, levels)
     p, r = predicted.astype(int), past.astype(int)
     for i in range(-(-rows // 4)):
         for j in range(-(-columns // 4)):
@@ -83,7 +85,7 @@ def test_classes_are_digits_in_the_order_of_features() -> None:
     classes = own.classify({name: np.array([values], np.int32) for name, values in features.items()})
     assert classes.tolist() == [[1, 6, 4, 11]]
     bits = patch_bits(
-        table({}), np.zeros((16, 48), np.uint8), np.zeros((16, 48), np.uint8), np.zeros((2, 6, 2), np.int16),
+        table({}), np.zeros((16, 48), np.uint8), np.zeros((16, 48), np.int32), np.zeros((2, 6, 2), np.int16),
         np.zeros((2, 1, 3), np.int32),
     )  # fmt: skip
     assert bits.shape == (3, 1, 2)

@@ -102,7 +102,7 @@ def _inter_networks(
     networks, table, graphs = engine.networks[FrameKind.INTER], engine.model.patches, engine.model.graphs
     if networks is None or table is None:
         return networks
-    entropy, decoder, loop = patch_bits(table, past.picture.y, _eight_bits(prediction[:1])[0], vectors, levels)
+    entropy, decoder, loop = patch_bits(table, past.picture.y, prediction[0], vectors, levels)
     return replace(
         networks,
         entropy_runner=PatchRunner(networks.entropy_runner, graphs["inter.entropy"], entropy, SIDE),

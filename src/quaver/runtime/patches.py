@@ -109,34 +109,41 @@ class PatchTable:
 
 
 def patch_bits(
-    table: PatchTable, past: Plane, predicted: Plane, vectors: NDArray[np.int16], levels: NDArray[np.int32]
+    table: PatchTable,
+    past: Plane,
+    prediction: NDArray[np.int32],
+    vectors: NDArray[np.int16],
+    levels: NDArray[np.int32],
 ) -> NDArray[np.uint8]:
-    """(3, patch rows, patch columns): bits with which each of NETWORKS reads each patch."""
+    """(3, patch rows, patch columns): bits with which each of NETWORKS reads each patch; arguments as for
+    `patch_features`."""
     wanted = [feature for feature in FEATURES if table.thresholds[feature]]
-    classes = table.classify(patch_features(past, predicted, vectors, levels, wanted))
+    classes = table.classify(patch_features(past, prediction, vectors, levels, wanted))
     rows, columns = (-(-count // SIDE) for count in vectors.shape[:2])
     return table.bits[np.broadcast_to(classes, (rows, columns))].transpose(2, 0, 1)
 
 
 def patch_features(
     past: Plane,
-    predicted: Plane,
+    prediction: NDArray[np.int32],
     vectors: NDArray[np.int16],
     levels: NDArray[np.int32],
     wanted: list[str] | tuple[str, ...] = FEATURES,
 ) -> dict[str, PerPatch]:
-    """The `wanted` features of every patch. past, predicted: luma (Hp, Wp) of the last picture and of the prediction
-    rounded to 8 bits; vectors (h8, w8, 2); levels (2, h16, w16)."""
+    """The `wanted` features of every patch. past, prediction: luma (Hp, Wp) of the last picture, 8 bits, and of the
+    prediction, 4 fractional bits; vectors (h8, w8, 2); levels (2, h16, w16)."""
     found = {}
+    if "gradient" in wanted or "change" in wanted:
+        predicted = np.clip((prediction + 8) >> 4, 0, 255)
     for feature in wanted:
         if feature == "levels":
             blocks = levels.sum(0).repeat(2, 0).repeat(2, 1)
         elif feature == "motion":
             blocks = np.abs(vectors.astype(np.int32)).sum(2)
         elif feature == "gradient":
-            blocks = _of_blocks(_gradient(predicted.astype(np.int32)))
+            blocks = _of_blocks(_gradient(predicted))
         else:
-            blocks = _of_blocks(np.abs(predicted.astype(np.int32) - past))
+            blocks = _of_blocks(np.abs(predicted - past))
         found[feature] = _of_patches(blocks)
     return found
 
@@ -173,9 +180,20 @@ _KEPT = np.array([128, *(256 - (1 << (FULL - bits)) for bits in range(1, FULL + 
 def round_codes(codes: NDArray[np.uint8], bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Codes (C, h, w) with zero-point 128 at `bits` (h, w): for b of 1..8 the nearest 128 + k 2**(8-b) of 0..255, half
     a step upwards; 128 for b = 0."""
-    # One rule for all: with 0 bits half a step is 128, and what is kept of 128..255 is the upper bit.
-    half, kept = _HALF[bits], _KEPT[bits]
-    return (np.minimum(codes, 255 - half) + half) & kept
+    return rounded(codes, *rounding(bits))
+
+
+def rounding(bits: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """(half a step, the bits that are kept). With 0 bits half a step is 128, and of 128..255 the upper bit is kept."""
+    return _HALF[bits], _KEPT[bits]
+
+
+def rounded(codes: NDArray[np.uint8], half: NDArray[np.uint8], kept: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What `rounding` says."""
+    result = np.minimum(codes, 255 - half)
+    result += half
+    result &= kept
+    return result
 
 
 def per_position(patches: NDArray[Any], side: int, shape: tuple[int, int]) -> NDArray[Any]:

@@ -118,8 +118,7 @@ class Bench:
                 past = self._start(number, quality).state
                 for _, coded in self._inter(self._engine, number, quality):
                     state = coded.state
-                    predicted = np.clip((predict(past, state.vectors)[0] + 8) >> 4, 0, 255).astype(np.uint8)
-                    own = patch_features(past.picture.y, predicted, state.vectors, state.levels)
+                    own = patch_features(past.picture.y, predict(past, state.vectors)[0], state.vectors, state.levels)
                     for feature in FEATURES:
                         found[feature].append(own[feature].ravel())
                     past = state

@@ -12,7 +12,6 @@ from torch import Tensor
 from quaver.codec.coefficients import Levels
 from quaver.lab.models.bridge import each, pictures, vectors_of
 from quaver.lab.models.layers import PORT_SCALE
-from quaver.lab.models.skeleton import eight_bits
 from quaver.lab.twin.transform import Planes
 from quaver.runtime import patches
 from quaver.runtime.patches import FULL, NETWORKS, SIDE, PatchTable
@@ -60,11 +59,11 @@ def by_levels(table: PatchTable | None, past: Planes, prediction: Planes, vector
     def classify(levels: tuple[Levels, ...]) -> PatchBits:
         if table is None:
             return WHOLE
-        before, predicted = (pictures(planes) for planes in (past, eight_bits(prediction)))
+        luma = list(prediction[0].detach().numpy().astype(np.int32))
         bits = each(
-            lambda a, b, moved, level: patches.patch_bits(table, a.y, b.y, moved, level),
-            before,
-            predicted,
+            lambda picture, *known: patches.patch_bits(table, picture.y, *known),
+            pictures(past),
+            luma,
             list(vectors_of(vectors)),
             list(levels),
         )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from quaver.runtime.executors.protocol import Runner, Tensors
 from quaver.runtime.graph import IntegerGraph
-from quaver.runtime.patches import FULL, per_position, round_codes
+from quaver.runtime.patches import FULL, per_position, rounded, rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +29,23 @@ class PatchRunner:
 
     def run(self, inputs: Mapping[str, NDArray[np.uint8]]) -> Tensors:
         height, width = next(iter(inputs.values())).shape[1:]
-        bits = per_position(self.bits, self.side, (height, width))
-        if self.bits.min() < FULL:
-            inputs = {name: round_codes(codes, bits) for name, codes in inputs.items()}
-        if self.bits.all():
+        if self.bits.min() == FULL:
             return self.runner.run(inputs)
+        half, kept, on = (
+            per_position(each, self.side, (height, width))[None]
+            for each in (*rounding(self.bits), np.where(self.bits > 0, 255, 0).astype(np.uint8))
+        )
+        if self.bits.all():
+            return self.runner.run({name: rounded(codes, half, kept) for name, codes in inputs.items()})
         outputs = {port.name: np.full((port.channels, height, width), 128, np.uint8) for port in self.graph.outputs}
         for band in bands(self.bits > 0, self.side, (height, width), self.graph.halo()):
-            part = self.runner.run({name: band.cut(codes) for name, codes in inputs.items()})
+            rule = band.cut(half), band.cut(kept)
+            part = self.runner.run({name: rounded(band.cut(codes), *rule) for name, codes in inputs.items()})
             for name, codes in part.items():
                 band.paste(codes, outputs[name])
-        kept = np.where(bits > 0, 255, 0).astype(np.uint8)
         for codes in outputs.values():
-            codes &= kept
-            codes |= ~kept & 128
+            codes &= on
+            codes |= ~on & 128
         return outputs
 
     def trace(self, inputs: Mapping[str, NDArray[np.uint8]]) -> Tensors:
