@@ -32,7 +32,8 @@ class EntropyModel(nn.Module):
 
 
 class ContextualDecoder(nn.Module):
-    """Corrections (B, 96, h8, w8) to the decoded latents, from these and the context's features, stored at `site`."""
+    """Corrections (B, 96, h8, w8) to the decoded latents, from these and the context's features. `site`: where
+    these are stored; floating point does not need it."""
 
     def __init__(self, channels: int, blocks: int, activation: str) -> None:
         super().__init__()
@@ -44,8 +45,8 @@ class ContextualDecoder(nn.Module):
         """Where the trunk reads from."""
         return Joined((self.port, CHANNELS), (site, self.trunk.enter.weight.shape[1] - CHANNELS))
 
-    def forward(self, latents: Tensor, features: Tensor, site: Site) -> Tensor:
-        x = self.trunk(torch.cat([latents, features], 1), self.source(site))
+    def forward(self, latents: Tensor, features: Tensor, site: Site | None = None) -> Tensor:
+        x = self.trunk(torch.cat([latents, features], 1), self.source(site or self.port))
         return self.correction(x, self.trunk.stream, self.port)
 
 
