@@ -37,6 +37,7 @@ from quaver.lab.models.precision import InputSamples, fit, shape_for
 from quaver.lab.models.weights import read_codec, set_integer
 from quaver.lab.models.wiring import wiring
 from quaver.lab.quant import grouping
+from quaver.lab.quant.gradients import lsq
 from quaver.lab.quant.importance import channel_importance
 from quaver.lab.quant.learned_groups import GroupSearch, Price
 from quaver.lab.quant.observers import SiteStats, accumulate
@@ -55,7 +56,8 @@ HEADER = (
 GROUPS = 4  # of all baselines that choose no number
 METHODS = (
     "per tensor", "equalized", "contiguous", "by source", "random", "sorted range", "partition range",
-    "partition quantiles", "partition error", "partition J", "learned", "per channel", "split",
+    "partition quantiles", "partition error", "partition J", "learned", "learned in loop",
+    "per channel", "split",
 )  # fmt: skip
 # Of what a network's first layer reads: the operands of the concatenation (channels).
 PLANES = {
@@ -168,23 +170,67 @@ def plan_for(ground: Ground, method: str, bits: int) -> QuantPlan:
             split = tuple(each.channel for each in found)
         layers[name] = LayerPlan(7, bits, groups=groups, split=split)
     plan = QuantPlan(layers, f"A{bits} {method}", method=method)
-    return learned(ground, plan, bits) if method == "learned" else plan
+    if method == "learned":
+        return learned(ground, plan, bits)
+    return learned_in_loop(ground, plan, bits) if method == "learned in loop" else plan
 
 
 def learned(ground: Ground, plan: QuantPlan, bits: int) -> QuantPlan:
-    """Groups by J on training clips, in the integers that the codec computes with; nothing else is trained."""
-    arguments = ground.arguments
-    per_channel = replace(plan, layers=plan_for(ground, "per channel", bits).layers)
-    codec = prepared(ground, per_channel, {})
-    wires = wiring(codec)
-    sites = {name: wires[name].conv.entry or wires[name].source for name in wires if ground.grouped(name, bits)}
+    """Groups by J to second order: each channel's squared error times its importance, as a share of what one scale per
+    tensor loses, + mu C. (By J itself, see `learned_in_loop`, three sequences a step are too few.)"""
+    codec = ground.codec()
+    wires = shape_for(codec, plan)
+    inputs: dict[str, tuple[Tensor, Tensor, Tensor, Tensor]] = {}
+    whole = 0.0
+    for name, importance in ground.importance.items():
+        if ground.grouped(name, bits):
+            low, high = (wires[name].conv.entry or wires[name].source).limits()
+            inputs[name] = ground.samples[name][:, :128], low, high, importance
+            whole += float(lost(*inputs[name], shared=True)[1])
+    search = search_of(ground, plan, bits, {name: lost(*each)[0] for name, each in inputs.items()})
+    optimizer = torch.optim.Adam(search.rates())
+    for step in range(ground.arguments.search):
+        search.anneal(step / ground.arguments.search)
+        search.sample()
+        loss = ground.arguments.mu * search.loss_cost()
+        for name, (values, low, high, importance) in inputs.items():
+            error = lsq(values, search.site(name).steps()[:, None], low, high) - values
+            loss = loss + (error.square().mean(1) * importance).sum() / whole
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if step % 20 == 0:
+            print(f"  step {step}: loss {float(loss.detach()):.4f}", file=sys.stderr, flush=True)
+    return search.harden(plan)
+
+
+def lost(values: Tensor, low: Tensor, high: Tensor, importance: Tensor, shared: bool = False) -> tuple[Tensor, Tensor]:
+    """Best scales (C,) for values (C, N), or one for all; and the loss with them."""
+    peak = values.abs().amax(1).clamp(min=1e-4) / high
+    tried = torch.linspace(0.3, 1, 15)[:, None] * (peak.max().expand_as(peak) if shared else peak)
+    steps = tried[..., None]
+    errors = ((values / steps).round().clamp(low, high) * steps - values).square().mean(2) * importance
+    best = errors.sum(1).argmin().expand(len(peak)) if shared else errors.argmin(0)
+    return tried.gather(0, best[None])[0], errors.gather(0, best[None]).sum()
+
+
+def search_of(ground: Ground, plan: QuantPlan, bits: int, steps: Mapping[str, Tensor]) -> GroupSearch:
     total = float(sum(layer.bops(plan.layer(layer.call_site)) for layer in ground.layers.values()))
     prices = {}
-    for name in sites:
+    for name in steps:
         cost = group_cost(ground.layers[name], bits, "tensor")
         prices[name] = Price(float(cost.per_group) / total, float(cost.first) / total)
-    torch.manual_seed(arguments.seed)
-    search = GroupSearch({name: site.scale for name, site in sites.items()}, prices, arguments.limit)
+    torch.manual_seed(ground.arguments.seed)
+    return GroupSearch(steps, prices, ground.arguments.limit)
+
+
+def learned_in_loop(ground: Ground, plan: QuantPlan, bits: int) -> QuantPlan:
+    """Groups by J on training clips, in the integers that the codec computes with; nothing else is trained."""
+    arguments = ground.arguments
+    codec = prepared(ground, replace(plan, layers=plan_for(ground, "per channel", bits).layers), {})
+    wires = wiring(codec)
+    sites = {name: wires[name].conv.entry or wires[name].source for name in wires if ground.grouped(name, bits)}
+    search = search_of(ground, plan, bits, {name: site.scale for name, site in sites.items()})
     for name, site in sites.items():
         site.given = search.site(name).steps
     for parameter in codec.parameters():
@@ -199,9 +245,6 @@ def learned(ground: Ground, plan: QuantPlan, bits: int) -> QuantPlan:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if step % 10 == 0:
-            count = sum(float(x.detach()) for x in search.counts().values()) / len(sites)
-            print(f"  step {step}: J {outcome.cost:.4f}, groups {count:.2f}", file=sys.stderr, flush=True)
     return search.harden(plan)
 
 
@@ -283,9 +326,14 @@ def main() -> None:
     parser.add_argument("--bits", type=int, nargs="+", default=[5, 6, 8, 4])
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     parser.add_argument("--steps", type=int, default=0, help="of training in integers; 0: calibration alone")
-    parser.add_argument("--search", type=int, default=60, help="steps of the search for groups")
+    parser.add_argument("--search", type=int, default=100, help="steps of the search for groups")
     parser.add_argument("--limit", type=int, default=16, help="groups that a search begins with")
-    parser.add_argument("--mu", type=float, default=0.2, help="J per share of the plan's bit operations")
+    parser.add_argument(
+        "--mu",
+        type=float,
+        default=1.0,
+        help="worth of all bit operations, in what one scale loses",
+    )
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
