@@ -7,49 +7,58 @@ from __future__ import annotations
 
 import argparse
 import csv
-import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import torch
 from scipy.stats import spearmanr
+from torch import Tensor
 
 from quaver.lab.allocate.front import METHODS
 from quaver.lab.allocate.measured import measure_plan
 from quaver.lab.allocate.options import Choices, build_problem
 from quaver.lab.allocate.scores import table_scores
 from quaver.lab.analyse import AnalyseConfig, ClipSet, CodecAdapter, SensitivityTable, analyse, choose_clips
+from quaver.lab.analyse.adapter import Planes
 from quaver.lab.analyse.closed_loop import run
 from quaver.lab.costs.modules import module_layers
 from quaver.lab.costs.table import totals
 from quaver.lab.data.batches import make_batch
-from quaver.lab.data.cache import ClipCache, build_cache
+from quaver.lab.data.cache import Bytes, ClipCache, build_cache
 from quaver.lab.quant import QuantPlan
 
-RATE = 1e-3  # of learning, a fifth in the last third
-BITS = (4, 8)  # that are scored; those between are interpolated
-UNIFORM = (6, 6)  # bits of weights and inputs whose operations the allocated plan may spend
-COLUMNS = ("codec", "seed", "module", "kind", "bits", "zeta", "rank_correlation")
+RATE = 1.5e-3  # of learning, a fifth in the last third
+WARM = 100  # steps in which it grows to that
+FIRST, FULL = 0.25, 0.5  # share of training with the loss `before`; from which on the codec's rate counts in full
+LEAST = 0.1  # share of it that counts until FIRST: latents learn what they are for before what they cost
+BITS = (3, 4, 6)  # that are scored: few, so that losses stand out of the noise; others are fitted
+UNIFORM = (5, 5)  # bits of weights and inputs whose operations the allocated plan may spend
+SCORES = ("zeta", "closed", "open")  # the estimate, and what it is made of
+COLUMNS = ("codec", "seed", "module", "kind", "bits", *SCORES)
 
-Row = Mapping[str, object]
+Row = Mapping[str, Any]
+Loss = Callable[[Any, Sequence[Planes], Tensor], Tensor]  # of adapter, frames, operating points: (B,)
 
 
 @dataclass(frozen=True)
 class Study:
-    """steps: of training, on `batch` sequences of `unroll` frames. size: of crops. frames, clips: to score parts on."""
+    """steps: of training, on `batch` sequences of `unroll` frames. size: of crops. frames, clips: to score parts on.
+    before: the first steps' loss, if it is another than J."""
 
     make: Callable[[], CodecAdapter]
     steps: int
     size: int = 64
     batch: int = 2
     unroll: int = 3
-    frames: int = 6
-    clips: int = 2
+    frames: int = 4
+    clips: int = 8
+    before: Loss | None = None
 
 
 def train(study: Study, cache: ClipCache, seed: int) -> CodecAdapter:
@@ -60,20 +69,36 @@ def train(study: Study, cache: ClipCache, seed: int) -> CodecAdapter:
     optimizer = torch.optim.Adam(parameters, RATE)
     points = torch.zeros(study.batch, dtype=torch.long)
     for step in range(study.steps):
-        optimizer.param_groups[0]["lr"] = RATE if 3 * step < 2 * study.steps else RATE / 5
+        done = step / study.steps
+        optimizer.param_groups[0]["lr"] = RATE * min(1.0, (step + 1) / WARM) * (1.0 if 3 * done < 2 else 0.2)
         batch = make_batch(cache, seed, step, study.size, study.batch, study.unroll)
-        state, cost = None, torch.zeros(())
-        for t in range(study.unroll):
-            y, u, v = (torch.from_numpy(plane[:, t].copy()) for plane in (batch.y, batch.u, batch.v))
-            state, rate, distortion = adapter.step((y, u, v), state, points)
-            cost = cost + (rate + adapter.lambdas[0] * distortion).mean() / study.unroll
+        frames = [(tensor(batch.y[:, t]), tensor(batch.u[:, t]), tensor(batch.v[:, t])) for t in range(study.unroll)]
+        if study.before is not None and done < FIRST:
+            cost = study.before(adapter, frames, points).mean()
+        else:
+            cost = closed_loop(
+                adapter, frames, points, LEAST + (1 - LEAST) * min(1, max(0, done - FIRST) / (FULL - FIRST))
+            )
         optimizer.zero_grad()
         cost.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         if step % 100 == 0 or step == study.steps - 1:
-            print(f"seed {seed}, step {step}: J {cost.item():.3f}", flush=True)
+            print(f"seed {seed}, step {step}: loss {cost.item():.3f}", flush=True)
     return adapter
+
+
+def tensor(plane: Bytes) -> Tensor:
+    return torch.from_numpy(plane.copy())
+
+
+def closed_loop(adapter: CodecAdapter, frames: Sequence[Planes], points: Tensor, share: float) -> Tensor:
+    """Mean J; of the rate, only a share counts."""
+    state, cost = None, torch.zeros(())
+    for frame in frames:
+        state, rate, distortion = adapter.step(frame, state, points)
+        cost = cost + (share * rate + adapter.lambdas[0] * distortion).mean() / len(frames)
+    return cost
 
 
 def uniform_and_allocated(
@@ -91,42 +116,55 @@ def uniform_and_allocated(
     return uniform, QuantPlan(chosen, "allocated", method="ilp", budget=limits, predicted=predicted)
 
 
-def examine(study: Study, adapter: CodecAdapter, clips: ClipSet) -> list[Row]:
-    """zeta of every module alone, then of both plans as a whole."""
+def examine(study: Study, adapter: CodecAdapter, clips: ClipSet) -> tuple[str, list[Row]]:
+    """The model's hash; zeta of every module alone, then of both plans as a whole."""
     config = AnalyseConfig(
-        bits=BITS, modes=("add",), frames=study.frames, drift_frames=0, impulse_frames=0, noise=3, pairs=False,
+        "module", BITS, ("add", "open"), frames=study.frames, drift_frames=0, impulse_frames=0, noise=5, pairs=False,
         proxies=False,
     )  # fmt: skip
-    table = analyse(adapter, clips, config)
-    scores = table.scores("module").sort("module", "kind", "bits", "call_site")
+    modules = analyse(adapter, clips, config)
+    # Layers are many and most drown in the loop's noise: without the loop, times their module's amplification.
+    layers = replace(config, level="layer", bits=(BITS[0], BITS[-1]), modes=("open",), kinds=("w", "a"))
+    table = analyse(adapter, clips, layers).merge(modules)
+    scores = table.estimates("module").sort("module", "kind", "bits", "call_site")
     name = pl.when(pl.col("kind") == "state").then("state." + pl.col("call_site")).otherwise("module")
-    rows: list[Row] = scores.select(name.alias("module"), "kind", "bits", "zeta").to_dicts()
-    floor = table.means.filter(pl.col("mode") == "noise")["floor"].max()
-    rows.append({"module": "all", "kind": "noise floor", "zeta": floor})
+    rows: list[Row] = [*scores.select(name.alias("module"), "kind", "bits", *SCORES).iter_rows(named=True)]
+    for column, mode in (("closed", "noise"), ("open", "open noise")):
+        floor = table.means.filter(pl.col("mode") == mode)["floor"].max()
+        rows.append({"module": "all", "kind": "noise floor", column: floor})
+    curves = run(adapter, clips, study.frames)
+    rows += [
+        {"module": "all", "kind": "bits per luma sample", "closed": float(curves.rate.mean())},
+        {"module": "all", "kind": "squared error", "closed": float(curves.distortion.mean())},
+    ]
     for plan in uniform_and_allocated(adapter, clips, table):
         found = measure_plan(adapter, clips, plan, study.frames)["zeta"]
-        rows.append({"module": "all", "kind": f"plan {plan.name}", "zeta": found})
-    return rows
+        rows.append({"module": "all", "kind": f"plan {plan.name}", "closed": found})
+    return str(table.rows["model_hash"][0]), rows
 
 
 def correlations(first: Sequence[Row], second: Sequence[Row]) -> Iterator[Row]:
     """Spearman's, of the modules' scores of two seeds, for each kind and width."""
     for kind, bits in sorted({(row["kind"], row["bits"]) for row in first if row["kind"] in ("w", "a", "wa")}):
         one, two = (
-            {row["module"]: row["zeta"] for row in rows if (row["kind"], row.get("bits")) == (kind, bits)}
+            {row["module"]: row for row in rows if (row["kind"], row.get("bits")) == (kind, bits)}
             for rows in (first, second)
         )
-        shared = [name for name in one if name in two]
-        found = spearmanr([one[name] for name in shared], [two[name] for name in shared]).statistic
-        yield {"seed": "both", "module": "all", "kind": kind, "bits": bits, "rank_correlation": float(found)}
+        shared = sorted(one.keys() & two.keys())
+        found = {
+            score: float(
+                spearmanr([one[name][score] for name in shared], [two[name][score] for name in shared]).statistic
+            )
+            for score in SCORES
+        }
+        yield {"seed": "both", "module": "rank correlation", "kind": kind, "bits": bits} | found
 
 
-def write(path: Path, codec: str, rows: Sequence[Row]) -> None:
-    """The codec's rows, and a # line with command and date, in place of those that it has; other codecs' stay."""
+def write(path: Path, codec: str, origin: str, rows: Sequence[Row]) -> None:
+    """The codec's rows, and a # line with their origin, in place of those that it has; other codecs' stay."""
     old = path.read_text().splitlines() if path.exists() else []
     old = [line for line in old if line.removeprefix("# ").partition("\t")[0] not in (codec, COLUMNS[0])]
-    command = shlex.join(["python", "-m", sys.modules["__main__"].__spec__.name, *sys.argv[1:]])
-    notes = [line for line in old if line.startswith("#")] + [f"# {codec}\t{command}\t{date.today()}"]
+    notes = [line for line in old if line.startswith("#")] + [f"# {codec}\t{origin}"]
     part = path.with_name(path.name + ".part")
     with part.open("w", newline="") as file:
         file.writelines(line + "\n" for line in notes)
@@ -140,6 +178,13 @@ def write(path: Path, codec: str, rows: Sequence[Row]) -> None:
     part.replace(path)
 
 
+def command(codec: str, study: Study, seeds: Sequence[int]) -> str:
+    """What makes the table again, without folders that only this machine has."""
+    module = sys.modules["__main__"].__spec__.name
+    numbers = f"--steps {study.steps} --seeds {' '.join(map(str, seeds))}"
+    return f"python -m {module} --codec {codec} {numbers} --data TRAIN --out results/other_codecs.tsv"
+
+
 def main(studies: Mapping[str, Study]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with videos")
@@ -147,17 +192,20 @@ def main(studies: Mapping[str, Study]) -> None:
     parser.add_argument("--codec", choices=list(studies), default=next(iter(studies)))
     parser.add_argument("--seeds", type=int, nargs=2, default=[0, 1])
     parser.add_argument("--steps", type=int, help="of training, in place of the study's own")
+    parser.add_argument("--cache", type=Path, help="folder for decoded clips; without it they are decoded again")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     study = studies[options.codec]
     study = replace(study, steps=options.steps or study.steps)
     with tempfile.TemporaryDirectory() as folder:
-        cache = build_cache(options.data, Path(folder))
+        cache = build_cache(options.data, options.cache or Path(folder))
         clips = choose_clips(cache, study.clips, study.frames, study.size)
         found = [examine(study, train(study, cache, seed), clips) for seed in options.seeds]
-    seeded = [{"seed": seed} | dict(row) for seed, rows in zip(options.seeds, found, strict=True) for row in rows]
-    agreement = list(correlations(*found))
-    write(options.out, options.codec, [*seeded, *agreement])
+    seeded = [{"seed": seed} | dict(row) for seed, (_, rows) in zip(options.seeds, found, strict=True) for row in rows]
+    agreement = list(correlations(*(rows for _, rows in found)))
+    models = "models " + " ".join(digest[:16] for digest, _ in found)
+    origin = "\t".join([command(options.codec, study, options.seeds), models, f"{date.today()}"])
+    write(options.out, options.codec, origin, [*seeded, *agreement])
     for row in [row for row in seeded if row["module"] == "all"] + agreement:
         print(*(f"{key} {value}" for key, value in row.items()), sep="  ")

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 DOWN = 16  # sides of pictures are multiples of it: latents are 8 times smaller, hyper latents 16 times
+WIDE = 4.0  # latents over what they are made of, before training
 CodedLatent = tuple[Tensor, Tensor]  # quantized values, bits (B,)
 
 
@@ -36,20 +37,29 @@ class GDN(nn.Module):
         return x * (norm.sqrt() if self.inverse else norm.rsqrt())
 
 
-def down(inputs: int, outputs: int) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, 5, 2, 2)
+def down(inputs: int, outputs: int, gain: float = 1.0) -> nn.Conv2d:
+    """Half the size. gain: of the first weights, output's over input's deviation."""
+    layer = nn.Conv2d(inputs, outputs, 5, 2, 2)
+    nn.init.normal_(layer.weight, std=gain / sqrt(25 * inputs))
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
-def up(inputs: int, outputs: int) -> nn.ConvTranspose2d:
-    return nn.ConvTranspose2d(inputs, outputs, 5, 2, 2, 1)
+def up(inputs: int, outputs: int, gain: float = 1.0) -> nn.ConvTranspose2d:
+    """Twice the size; a quarter of the kernel meets each output."""
+    layer = nn.ConvTranspose2d(inputs, outputs, 5, 2, 2, 1)
+    nn.init.normal_(layer.weight, std=gain / sqrt(25 * inputs / 4))
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
+# Latents begin several steps wide: from narrower ones, that rounding makes zeros, the rate never lets them out.
 def analysis(inputs: int, n: int) -> nn.Sequential:
-    return nn.Sequential(down(inputs, n), GDN(n), down(n, n), GDN(n), down(n, n))
+    return nn.Sequential(down(inputs, n), GDN(n), down(n, n), GDN(n), down(n, n, WIDE))
 
 
 def synthesis(n: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(up(n, n), GDN(n, True), up(n, n), GDN(n, True), up(n, outputs))
+    return nn.Sequential(up(n, n, 1 / WIDE), GDN(n, True), up(n, n), GDN(n, True), up(n, outputs))
 
 
 def warp(x: Tensor, flow: Tensor) -> Tensor:
@@ -61,6 +71,17 @@ def warp(x: Tensor, flow: Tensor) -> Tensor:
     return F.grid_sample(x, grid, padding_mode="border", align_corners=True)
 
 
+def mismatch(x: Tensor, past: Tensor) -> Tensor:
+    """(B, 9, H, W): how badly x's surroundings fit past's when moved by -1, 0, 1 samples down and across, each over
+    their mean, less 1. A cost volume, as of PWC-Net (Sun et al. 2018); without it motion takes long to learn."""
+    height, width = x.shape[-2:]
+    wide = F.pad(past, (1, 1, 1, 1), mode="replicate")
+    moved = [wide[..., i : i + height, j : j + width] for i in range(3) for j in range(3)]
+    costs = torch.cat([(x - there).abs().mean(1, keepdim=True) for there in moved], 1)
+    costs = F.avg_pool2d(costs, 5, 1, 2, count_include_pad=False) + 1e-3
+    return costs / costs.mean(1, keepdim=True) - 1
+
+
 class Motion(nn.Module):
     """Flow from frame to past picture, coarse to fine, a network per scale (SPyNet, Ranjan and Black 2017)."""
 
@@ -68,7 +89,7 @@ class Motion(nn.Module):
         super().__init__()
         self.scales = nn.ModuleList(
             nn.Sequential(
-                nn.Conv2d(8, n, 5, padding=2),
+                nn.Conv2d(14, n, 5, padding=2),
                 nn.ReLU(),
                 nn.Conv2d(n, n, 3, padding=1),
                 nn.ReLU(),
@@ -83,7 +104,7 @@ class Motion(nn.Module):
             size = 2 ** (len(self.scales) - 1 - number)
             here, there = F.avg_pool2d(x, size), F.avg_pool2d(past, size)
             flow = 2 * F.interpolate(flow, scale_factor=2, mode="bilinear", align_corners=False)
-            flow = flow + net(torch.cat([here, warp(there, flow), flow], 1))
+            flow = flow + net(torch.cat([mismatch(here, warp(there, flow)), here - 0.5, flow], 1))
         return flow
 
 
@@ -142,6 +163,11 @@ class DcvcShaped(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return self._intra(x) if self._picture is None else self._inter(x)
 
+    def coded_flow(self, flow: Tensor, past: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The vectors' latent, the flow (B, 2, H, W) that it stands for, and bits. past: the latent before."""
+        latent, bits = self.mv_prior(self.mv_encoder(flow), past)
+        return latent, self.mv_decoder(latent), bits
+
     def _intra(self, x: Tensor) -> tuple[Tensor, Tensor]:
         y = self.intra_encoder(x - 0.5)
         y_hat, bits = self.intra_prior(y, y[:, :0])
@@ -152,8 +178,7 @@ class DcvcShaped(nn.Module):
 
     def _inter(self, x: Tensor) -> tuple[Tensor, Tensor]:
         past = self._picture
-        self._mv, mv_bits = self.mv_prior(self.mv_encoder(self.motion(x, past)), self._mv)
-        flow = self.mv_decoder(self._mv)
+        self._mv, flow, mv_bits = self.coded_flow(self.motion(x, past), self._mv)
         predicted = warp(past, flow)
         context = self.context(torch.cat([warp(self.feature(self._feature), flow), predicted - 0.5], 1))
         y = self.encoder(torch.cat([x - 0.5, context], 1))

@@ -14,7 +14,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from examples.dcvc_shaped.adapter import DcvcAdapter
 from examples.dcvc_shaped.model import DcvcShaped
-from examples.study import uniform_and_allocated
+from examples.dcvc_shaped.training import motion_first
+from examples.study import correlations, uniform_and_allocated
 
 from quaver.lab.analyse import AnalyseConfig, ClipSet, CodecAdapter, SensitivityTable, analyse
 from quaver.lab.analyse.adapter import module_of
@@ -99,3 +100,31 @@ def test_allocated_attached_and_taken_off(adapter: CodecAdapter, table: Sensitiv
         inside = run(adapter, clips, 2)
     assert (inside.distortion != before.distortion).all()
     assert_same(run(adapter, clips, 2), before)
+
+
+def test_motion_first_teaches_motion_and_what_codes_it(adapter: CodecAdapter) -> None:
+    loss = motion_first(adapter, [moving().frame(0), moving().frame(1)], torch.zeros(1, dtype=torch.long))
+    assert loss.shape == (1,)
+    names = ("motion.scales.0.0", "mv_encoder.0", "mv_decoder.0", "mv_prior.fuse.0", "intra_encoder.0")
+    weights = [adapter.module.get_submodule(name).weight for name in names]
+    assert all(bool(slope.any()) for slope in torch.autograd.grad(loss.sum(), weights))
+
+
+def test_latents_begin_wider_than_a_step() -> None:
+    torch.manual_seed(1)
+    flow, picture = torch.randn(1, 2, 32, 32), torch.randn(1, 3, 32, 32) / 2
+    model = DcvcShaped(8)
+    for latent in (model.mv_encoder(flow), model.intra_encoder(picture)):
+        assert latent.std() > 1 / 2
+        assert latent.round().ne(0).float().mean() > 1 / 4
+
+
+def test_rank_correlation_of_two_seeds() -> None:
+    def rows(zeta: tuple[float, ...]) -> list[dict[str, object]]:
+        return [
+            {"module": f"m{i}", "kind": "w", "bits": 3, "zeta": z, "closed": -z, "open": z} for i, z in enumerate(zeta)
+        ]
+
+    found = list(correlations(rows((1, 2, 3)), rows((10, 20, 30))))
+    assert [(row["kind"], row["bits"], row["zeta"], row["closed"]) for row in found] == [("w", 3, 1.0, 1.0)]
+    assert next(iter(correlations(rows((1, 2, 3)), rows((3, 2, 1)))))["zeta"] == -1.0
