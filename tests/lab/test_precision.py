@@ -1,4 +1,4 @@
-"""A random plan (bits per layer, channel and group, splits) computes the same in training, on every executor and in files."""
+"""A random plan (bits per layer, channel, group; splits) computes the same in training, on every executor and in files."""
 
 from __future__ import annotations
 
