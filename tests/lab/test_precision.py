@@ -1,4 +1,4 @@
-"""A random plan (bits per layer, channel, group; splits) computes the same in training, on every executor and in files."""
+"""A random plan (bits per layer, channel, group; splits) computes the same in training, executors and files."""
 
 from __future__ import annotations
 
