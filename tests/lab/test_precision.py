@@ -52,7 +52,7 @@ def random_plan(codec: Codec, seed: int) -> QuantPlan:
         activation = int(rng.integers(2, 9))
         mixed = None
         if groups and rng.random() < 0.5:
-            mixed = tuple(int(b) for b in rng.integers(2, activation + 1, max(groups))) + (activation,)
+            mixed = (*(int(b) for b in rng.integers(2, activation + 1, max(groups))), activation)
         some = rng.permutation(inputs)[: rng.integers(1, 4)] if conv.groups == 1 and rng.random() < 0.3 else ()
         layers[name] = LayerPlan(weight, activation, each, groups, tuple(int(c) for c in some), mixed)
     return QuantPlan(layers, "random")
