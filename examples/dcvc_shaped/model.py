@@ -73,7 +73,7 @@ def warp(x: Tensor, flow: Tensor) -> Tensor:
 
 def mismatch(x: Tensor, past: Tensor) -> Tensor:
     """(B, 9, H, W): how badly x's surroundings fit past's when moved by -1, 0, 1 samples down and across, each over
-    their mean, less 1. A cost volume, as of PWC-Net (Sun et al. 2018); without it motion takes long to learn."""
+    their mean, less 1. A cost volume, as of PWC-Net (Sun et al. 2018), from which small motion is easy to learn."""
     height, width = x.shape[-2:]
     wide = F.pad(past, (1, 1, 1, 1), mode="replicate")
     moved = [wide[..., i : i + height, j : j + width] for i in range(3) for j in range(3)]
