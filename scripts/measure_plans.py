@@ -39,7 +39,7 @@ from quaver.runtime.model import IntegerModel, load_model, read_model, save_mode
 QUALITIES = (6, 22, 38, 54)
 HEADER = (
     "plan_hash", "name", "method", "model_hash", "avg_wbits", "bytes", "bops_per_pixel", "ms_meas", "zeta_meas",
-    "stderr", "bd_rate", "qat_steps", "seed", "date",
+    "stderr", "bd_rate", "anchor", "qat_steps", "seed", "date",
 )  # fmt: skip
 
 
@@ -48,7 +48,7 @@ def quantized(arguments: argparse.Namespace, plan: QuantPlan, clips: ClipCache, 
     skeleton = load_model("skeleton")
     if arguments.qat is None:
         codec = read_codec(arguments.checkpoint, skeleton)
-        stage = Stage("calibration", 6, 3, encoder=True)
+        stage = Stage("calibration", 12, 4, encoder=True)  # as `quaver lower` does
         calibrate(codec, [sequence_at(clips, 0, stage, step) for step in range(stage.steps)], stage, plan)
         return codec
     recipe = load_recipe(arguments.qat)
@@ -133,9 +133,11 @@ def main() -> None:
     delta = statistics.mean(bd_rate(anchor[clip], tested[clip]).percent for clip in tested)
     bits, bops = operations(plan, codec)
     steps = 0 if arguments.qat is None else load_recipe(arguments.qat).steps
+    reference = load_model(arguments.anchor).hash.hex()[:16]
     row = (
         plan.hash, plan.name, method, model.hash.hex()[:16], f"{bits:.2f}", path.stat().st_size, f"{bops:.0f}",
-        f"{ms:.1f}", f"{zeta.zeta:.4f}", f"{zeta.stderr:.4f}", f"{delta:.2f}", steps, 1, datetime.date.today(),
+        f"{ms:.1f}", f"{zeta.zeta:.4f}", f"{zeta.stderr:.4f}", f"{delta:.2f}", reference, steps, 1,
+        datetime.date.today(),
     )  # fmt: skip
     old = []
     if arguments.out.exists():
