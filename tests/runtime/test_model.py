@@ -97,9 +97,12 @@ def test_models_are_found_by_identity_in_the_folders_named(
     other = replace(model, name="other")
     with pytest.raises(ModelError, match=other.hash.hex()[:16]):
         find_model(other.hash)
-    save_model(other, tmp_path / "other.qvm")
     monkeypatch.setenv("QUAVER_MODELS", str(tmp_path))
-    assert find_model(other.hash).name == "other"
+    (tmp_path / "broken.qvm").write_bytes(b"no model")
+    with pytest.raises(ModelError, match=r"broken\.qvm"):
+        find_model(other.hash)
+    save_model(other, tmp_path / "other.qvm")
+    assert find_model(other.hash).name == "other"  # whatever lies beside it
     assert load_model("other").hash == other.hash
     assert find_model(model.hash).name == "skeleton"
 

@@ -233,13 +233,18 @@ def load_model(name: str) -> IntegerModel:
 
 
 def find_model(identity: bytes) -> IntegerModel:
-    """The model a stream was made with."""
+    """The model a stream was made with. Files that are no models only matter where it is not found."""
+    broken = []
     for folder in model_folders():
         for path in sorted(folder.glob("*.qvm")):
-            model = read_model(path)
+            try:
+                model = read_model(path)
+            except ModelError as error:
+                broken.append(str(error))
+                continue
             if model.hash == identity:
                 return model
     raise ModelError(
         f"the stream needs model {identity.hex()[:16]}, which is not among the installed ones;"
-        " put its .qvm into a folder named by QUAVER_MODELS"
+        " put its .qvm into a folder named by QUAVER_MODELS" + "".join(f"; {each}" for each in broken)
     )
