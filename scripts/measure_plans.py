@@ -13,17 +13,13 @@ import datetime
 import json
 import statistics
 import sys
-import time
 from pathlib import Path
 
 import torch
+from real_files import Curves, curves_of
 
-from quaver.codec.decoder import Decoder
-from quaver.codec.encoder import Encoder
-from quaver.evaluate import metrics
 from quaver.evaluate.bdrate import bd_rate
 from quaver.evaluate.points import write_table
-from quaver.evaluate.run import read_clip
 from quaver.lab.analyse.clips import choose_clips
 from quaver.lab.analyse.score import float_curves, score
 from quaver.lab.data.cache import ClipCache, build_cache
@@ -34,7 +30,7 @@ from quaver.lab.models.weights import read_codec
 from quaver.lab.quant.plan import QuantPlan
 from quaver.lab.train.loop import sequence_at, train
 from quaver.lab.train.recipes import Stage, load_recipe
-from quaver.runtime.model import IntegerModel, load_model, read_model, save_model
+from quaver.runtime.model import load_model, read_model, save_model
 
 QUALITIES = (6, 22, 38, 54)
 HEADER = (
@@ -55,36 +51,12 @@ def quantized(arguments: argparse.Namespace, plan: QuantPlan, clips: ClipCache, 
     return train(recipe, clips, skeleton, folder, True, arguments.checkpoint, plan=plan)
 
 
-def curves(model: IntegerModel, paths: list[Path], frames: int, work: Path) -> tuple[dict[str, list], float]:
-    """(bpp, PSNR) points of every clip from real files, and milliseconds that decoding a frame takes (median)."""
-    result: dict[str, list] = {}
-    times = []
-    for path in paths:
-        pictures = read_clip(path, frames)
-        points = []
-        for quality in QUALITIES:
-            target = work / "clip.qvr"
-            with Encoder(target, pictures[0].format, quality, 32, model, False) as encoder:
-                for picture in pictures:
-                    encoder.encode(picture)
-            with Decoder(target, model) as decoder:
-                began = time.perf_counter()
-                decoded = list(decoder)
-                times.append(1000 * (time.perf_counter() - began) / len(decoded))
-            qualities = [metrics.compare(a, b) for a, b in zip(pictures, decoded, strict=True)]
-            area = pictures[0].format.width * pictures[0].format.height
-            bpp = 8 * target.stat().st_size / len(pictures) / area
-            points.append((bpp, metrics.mean_quality(qualities)[1]))
-        result[path.stem] = points
-    return result, statistics.median(times)
-
-
-def anchor_curves(arguments: argparse.Namespace) -> dict[str, list]:
+def anchor_curves(arguments: argparse.Namespace) -> Curves:
     """The anchor's points, measured once."""
     model = load_model(arguments.anchor)
     kept = arguments.work / f"anchor-{model.hash.hex()[:16]}-{arguments.frames}.json"
     if not kept.exists():
-        kept.write_text(json.dumps(curves(model, arguments.clips, arguments.frames, arguments.work)[0]))
+        kept.write_text(json.dumps(curves_of(model, arguments.clips, QUALITIES, arguments.frames)[0]))
     return {clip: [tuple(point) for point in points] for clip, points in json.loads(kept.read_text()).items()}
 
 
@@ -128,7 +100,7 @@ def main() -> None:
     chosen = choose_clips(found, 6, 8, 128)
     baseline = float_curves(read_codec(arguments.checkpoint, load_model("skeleton")), chosen)
     zeta = score(codec, chosen, baseline)
-    tested, ms = curves(model, arguments.clips, arguments.frames, arguments.work)
+    tested, ms = curves_of(model, arguments.clips, QUALITIES, arguments.frames)
     anchor = anchor_curves(arguments)
     delta = statistics.mean(bd_rate(anchor[clip], tested[clip]).percent for clip in tested)
     bits, bops = operations(plan, codec)

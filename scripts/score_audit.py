@@ -18,20 +18,18 @@ from pathlib import Path
 
 import torch
 from provenance import comment
+from real_files import curves_of
 from scipy.stats import spearmanr
 
-from quaver.codec.encoder import Encoder
-from quaver.evaluate import metrics
 from quaver.evaluate.bdrate import bd_rate
 from quaver.evaluate.points import write_table
-from quaver.evaluate.run import read_clip
 from quaver.lab.analyse.score import score
 from quaver.lab.analyse.score_set import Shelf, baseline, calibration_inputs, score_set
 from quaver.lab.lower.model import bring_to, lower
 from quaver.lab.models.weights import read_codec, weights_hash
 from quaver.lab.models.wiring import wiring
 from quaver.lab.quant.plan import QuantPlan
-from quaver.runtime.model import IntegerModel, load_model
+from quaver.runtime.model import load_model
 
 ANCHOR = "W7A8"
 UNIFORM = ((7, 8), (6, 8), (5, 8), (4, 8), (3, 8), (7, 6), (6, 6), (5, 5), (4, 4))
@@ -51,25 +49,6 @@ def plans(layers: list[str]) -> list[QuantPlan]:
     return [QuantPlan.uniform(layers, w, a) for w, a in UNIFORM] + [
         QuantPlan(plan.layers, name) for plan, name in zip(mixed, names, strict=True)
     ]
-
-
-def points(model: IntegerModel, paths: list[Path], frames: int, work: Path) -> Curves:
-    """(bpp, PSNR) of every clip at four qualities, from files; pictures are what the encoder says will be decoded."""
-    result: Curves = {}
-    target = work / "clip.qvr"
-    for path in paths:
-        pictures = read_clip(path, frames)
-        area = pictures[0].format.width * pictures[0].format.height
-        result[path.stem] = []
-        for quality in QUALITIES:
-            found = []
-            with Encoder(target, pictures[0].format, quality, 32, model, False) as encoder:
-                for picture in pictures:
-                    encoder.encode(picture)
-                    found.append(metrics.compare(picture, encoder.reconstruction))
-            bpp = 8 * target.stat().st_size / len(pictures) / area
-            result[path.stem].append((bpp, metrics.mean_quality(found)[1]))
-    return result
 
 
 def main() -> None:
@@ -101,7 +80,7 @@ def main() -> None:
             began = time.process_time()
             zeta = score(codec, scored.clips, floating)
             middle = time.process_time()
-            curves = points(lower(codec, plan.name), arguments.clips, arguments.frames, arguments.work)
+            curves = curves_of(lower(codec, plan.name), arguments.clips, QUALITIES, arguments.frames)[0]
             seconds = middle - began, time.process_time() - middle
             part = kept.with_suffix(".part")
             part.write_text(json.dumps([zeta.zeta, zeta.stderr, curves, *seconds]))

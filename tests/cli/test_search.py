@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 
 from lab.allocate.samples import PRESET
-from quaver.lab.models.codec import Codec
+from quaver.lab.models.untrained import random_codec
 from quaver.lab.models.weights import save_weights
 from quaver.lab.quant.plan import QuantPlan
-from quaver.runtime.model import load_model
 
 from .conftest import Quaver
 from .samples import clip, one_line
@@ -21,11 +19,7 @@ from .samples import clip, one_line
 def where(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """(weights, a folder with one moving video of 8 frames)"""
     folder = tmp_path_factory.mktemp("search")
-    torch.manual_seed(0)
-    codec = Codec(PRESET, load_model("skeleton"))
-    for parameter in codec.parameters():
-        if parameter.ndim == 4:
-            torch.nn.init.normal_(parameter, std=0.05)
+    codec = random_codec(PRESET, seed=0)
     save_weights(codec, folder / "weights.safetensors")
     (folder / "videos").mkdir()
     clip(folder / "videos", 48, 48, 8)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -43,15 +42,14 @@ def search(
     from quaver.lab.allocate.search import SearchConfig, Step
     from quaver.lab.allocate.search_command import Searcher
     from quaver.lab.analyse.clips import choose_clips
-    from quaver.lab.data.cache import build_cache
+    from quaver.lab.data.cache import decoded
 
     prices = _prices(price)
     config = SearchConfig(steps=steps, error_price=error_price, seed=seed)
     workload, console = workload_of(size, side), Console(stderr=True)
     torch.set_num_threads(1)
-    holder = tempfile.TemporaryDirectory() if cache is None else nullcontext(str(cache))
-    with holder as folder, ExitStack() as stack:
-        found = build_cache(data, Path(folder), tuple(exclude or ()))
+    with ExitStack() as stack:
+        found = stack.enter_context(decoded(data, cache, exclude or ()))
         chosen = choose_clips(found, clips, config.frames, crop, seed)
         searcher = Searcher.load(model, chosen, workload, profile, skeleton)
         searcher.limits(budget or ())

@@ -16,7 +16,7 @@ from quaver.evaluate.metrics import Quality, compare, mean_quality
 from quaver.evaluate.points import Point
 from quaver.media.frame import Frame
 from quaver.media.reader import open_video
-from quaver.runtime.model import load_model
+from quaver.runtime.model import IntegerModel, load_model
 
 DEFAULT_QUALITIES = (2, 12, 22, 32, 42, 52, 62)
 
@@ -85,7 +85,7 @@ def measure(
     return point, qualities
 
 
-def code_quaver(frames: Sequence[Frame], quality: int, model: str, setting: Setting) -> peers.Coded:
+def code_quaver(frames: Sequence[Frame], quality: int, model: IntegerModel | str, setting: Setting) -> peers.Coded:
     """Through a real file; its bytes are the whole file's. No scene cuts, as the peers."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.qvr"
@@ -96,7 +96,7 @@ def code_quaver(frames: Sequence[Frame], quality: int, model: str, setting: Sett
             for frame in frames:
                 encoder.encode(frame)
         encoded = time.perf_counter()
-        with Decoder(path, load_model(model), setting.executor, setting.threads) as decoder:
+        with Decoder(path, encoder.model, setting.executor, setting.threads) as decoder:
             decoded = list(decoder)
         return peers.Coded(decoded, path.stat().st_size, encoded - began, time.perf_counter() - encoded)
 

@@ -13,6 +13,7 @@ from quaver.lab.allocate.front import sweep
 from quaver.lab.lower.model import lower
 from quaver.lab.models.codec import Codec
 from quaver.lab.models.precision import shape_for
+from quaver.lab.models.untrained import random_codec
 from quaver.lab.models.weights import read_codec, save_weights, weights_hash
 from quaver.lab.quant.plan import QuantPlan
 from quaver.runtime.model import load_model, save_model
@@ -24,11 +25,7 @@ from .samples import PRESET, table_of
 def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """(table, checkpoint)"""
     folder = tmp_path_factory.mktemp("allocate")
-    torch.manual_seed(0)
-    codec = Codec(PRESET, load_model("skeleton"))
-    for parameter in codec.parameters():
-        if parameter.ndim == 4:
-            torch.nn.init.normal_(parameter, std=0.05)
+    codec = random_codec(PRESET, seed=0)
     save_weights(codec, folder / "weights.safetensors")
     table_of(codec).save(folder / "analysis")
     return folder / "analysis", folder / "weights.safetensors"

@@ -17,13 +17,12 @@ from quaver.lab.allocate.search_command import Searcher
 from quaver.lab.costs.layers import Layer, convolution
 from quaver.lab.costs.workload import Workload
 from quaver.lab.lower.model import lower
-from quaver.lab.models.codec import Codec
 from quaver.lab.models.precision import shape_for
+from quaver.lab.models.untrained import random_codec
 from quaver.lab.models.weights import save_weights
 from quaver.lab.quant.error import quantization_error
 from quaver.lab.quant.plan import LayerPlan
 from quaver.lab.quant.selection import choose_weight
-from quaver.runtime.model import load_model
 
 from .samples import PRESET
 
@@ -118,11 +117,7 @@ def test_what_is_illegal() -> None:
 
 
 def test_a_plan_of_quavers_own_codec_lowers(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    codec = Codec(PRESET, load_model("skeleton"))
-    for parameter in codec.parameters():
-        if parameter.ndim == 4:
-            torch.nn.init.normal_(parameter, std=0.05)
+    codec = random_codec(PRESET, seed=0)
     save_weights(codec, tmp_path / "w.safetensors")
     searcher = Searcher.load(tmp_path / "w.safetensors", toy_clips(2, 4, 32), Workload(), "onnx-cpu", "skeleton")
     steps: list[Step] = []

@@ -17,8 +17,9 @@ from quaver.codec.encoder import Encoder
 from quaver.errors import UsageError
 from quaver.lab import api
 from quaver.lab.models.codec import Codec, Preset
+from quaver.lab.models.untrained import random_codec
 from quaver.lab.models.weights import save_weights
-from quaver.runtime.model import load_model, read_model
+from quaver.runtime.model import read_model
 
 from ..analyse.toy import ToyAdapter, toy_clips
 from ..test_integer_path import FORMAT, moving
@@ -32,11 +33,7 @@ LAYERS = QUICK | {"level": "layer", "only": ("inter.decoder.*",), "kinds": ("w",
 def codec(tmp_path_factory: pytest.TempPathFactory) -> Codec:
     """A tiny one, through a file."""
     torch.set_num_threads(1)
-    torch.manual_seed(2)
-    codec = Codec(Preset(16, 1, 1, 1, 1, 8), load_model("skeleton"))
-    for parameter in codec.parameters():
-        if parameter.ndim == 4:
-            nn.init.normal_(parameter, std=0.05)
+    codec = random_codec(Preset(16, 1, 1, 1, 1, 8), seed=2)
     path = tmp_path_factory.mktemp("weights") / "w.safetensors"
     save_weights(codec, path)
     return api.load_codec(path)

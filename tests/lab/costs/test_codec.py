@@ -16,24 +16,16 @@ from quaver.lab.lower.model import lower
 from quaver.lab.models.codec import Codec, Preset
 from quaver.lab.models.precision import shape_for
 from quaver.lab.models.presets import PRESETS
+from quaver.lab.models.untrained import random_codec
 from quaver.lab.models.wiring import wiring
 from quaver.lab.quant.plan import QuantPlan
 from quaver.runtime.graph import Add, Conv, IntegerGraph, Port
 from quaver.runtime.model import IntegerModel, load_model, save_model
 
 
-def random_codec(preset: Preset) -> Codec:
-    torch.manual_seed(1)
-    codec = Codec(preset, load_model("skeleton"))
-    for parameter in codec.parameters():
-        if parameter.ndim == 4:
-            torch.nn.init.normal_(parameter, std=0.05)
-    return codec
-
-
 @pytest.fixture(scope="module")
 def codec() -> Codec:
-    return random_codec(Preset(16, 1, 1, 1, 1, 8))
+    return random_codec(Preset(16, 1, 1, 1, 1, 8), seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +59,7 @@ def test_modules_and_graphs_cost_the_same(codec: Codec, model: IntegerModel) -> 
 @pytest.mark.parametrize("bits", [(7, 8), (3, 5)])
 def test_bytes_are_those_of_the_file(bits: tuple[int, int], tmp_path: Path) -> None:
     """Within 1 %; what is not exact is the description's text."""
-    codec = random_codec(PRESETS["nano"]())
+    codec = random_codec("nano", seed=1)
     plan = QuantPlan.uniform(list(wiring(codec)), *bits)
     shape_for(codec, plan)
     model = lower(codec, "random")
@@ -77,7 +69,7 @@ def test_bytes_are_those_of_the_file(bits: tuple[int, int], tmp_path: Path) -> N
 
 
 def test_the_plan_of_a_model() -> None:
-    codec = random_codec(Preset(16, 1, 1, 1, 1, 8))
+    codec = random_codec(Preset(16, 1, 1, 1, 1, 8), seed=1)
     shape_for(codec, QuantPlan.uniform(list(wiring(codec)), 4, 6))
     model = lower(codec, "narrow")
     plan = model_plan(model)

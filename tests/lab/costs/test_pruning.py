@@ -20,9 +20,9 @@ from quaver.lab.costs.workload import Workload
 from quaver.lab.lower.model import lower
 from quaver.lab.models.codec import Codec, Preset
 from quaver.lab.models.precision import shape_for
+from quaver.lab.models.untrained import random_codec
 from quaver.lab.quant.plan import LayerPlan, QuantPlan
 from quaver.lab.quant.sites import weight_of
-from quaver.runtime.model import load_model
 
 from ..analyse.toy import toy_clips
 
@@ -30,12 +30,7 @@ PRESET = Preset(16, 1, 1, 1, 1, 16, motion=8, motion_blocks=1, estimator=1)
 
 
 def codec() -> Codec:
-    torch.manual_seed(0)
-    found = Codec(PRESET, load_model("skeleton"))
-    for parameter in found.parameters():
-        if parameter.ndim == 4:
-            torch.nn.init.normal_(parameter, std=0.3)
-    return found
+    return random_codec(PRESET, seed=0, spread=0.3)
 
 
 def test_shapes_are_those_of_the_lowered_graphs() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -25,7 +24,7 @@ from quaver.lab.costs.codec import codec_layers, skeleton_bytes
 from quaver.lab.costs.profile import HardwareProfile, load_profile
 from quaver.lab.costs.table import totals
 from quaver.lab.costs.workload import Workload
-from quaver.lab.data.cache import build_cache
+from quaver.lab.data.cache import decoded
 from quaver.lab.models.codec import Codec
 from quaver.lab.models.weights import read_codec, weights_hash
 from quaver.lab.quant.plan import QuantPlan
@@ -129,8 +128,8 @@ def with_axis(allocation: Allocation, axis: str) -> Allocation:
 @contextmanager
 def clips_of(videos: Path, count: int, frames: int, crop: int, exclude: Sequence[str] = ()) -> Iterator[ClipSet]:
     """`count` crops of crop x crop, of as many frames."""
-    with tempfile.TemporaryDirectory() as folder:
-        yield choose_clips(build_cache(videos, Path(folder), exclude), count, frames, crop)
+    with decoded(videos, None, exclude) as found:
+        yield choose_clips(found, count, frames, crop)
 
 
 def with_groups(allocation: Allocation, clips: ClipSet, counts: Sequence[int]) -> Allocation:

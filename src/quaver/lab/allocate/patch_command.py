@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from quaver.evaluate.output import replacing
 from quaver.lab.allocate.patch_scores import WIDTHS, Bench, Loss, PatchScores, Thresholds, loss, measure
 from quaver.lab.allocate.patch_table import Allocation, allocate
 from quaver.lab.analyse.clips import choose_clips
-from quaver.lab.data.cache import build_cache
+from quaver.lab.data.cache import decoded
 from quaver.runtime.model import IntegerModel, load_model, save_model
 from quaver.runtime.patches import FEATURES, PatchTable
 
@@ -55,9 +53,7 @@ def search(
     """Write the model with its table to `out` and the table alone beside it (.json, for `quaver quantize`). `kept`: a
     file of scores that is used where it exists, else written."""
     model = replace(load_model(name), patches=None)
-    holder = tempfile.TemporaryDirectory() if clips.cache is None else nullcontext(str(clips.cache))
-    with holder as folder:
-        found = build_cache(clips.folder, Path(folder), clips.exclude)
+    with decoded(clips.folder, clips.cache, clips.exclude) as found:
         chosen = choose_clips(found, clips.count, clips.frames, clips.size, seed)
     bench = Bench(model, chosen, clips.qualities)
     scores = _scores(bench, thresholds, kept, show)

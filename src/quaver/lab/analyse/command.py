@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -14,7 +12,7 @@ from quaver.lab.analyse.clips import choose_clips
 from quaver.lab.analyse.config import AnalyseConfig
 from quaver.lab.analyse.quaver_adapter import QuaverAdapter
 from quaver.lab.analyse.table import SensitivityTable
-from quaver.lab.data.cache import build_cache
+from quaver.lab.data.cache import decoded
 
 
 def analyse_checkpoint(
@@ -35,10 +33,8 @@ def analyse_checkpoint(
 ) -> SensitivityTable:
     """As `analyse`, for weights that `quaver train` wrote and `clips` crops of size x size from videos in `data`."""
     adapter = QuaverAdapter.load(checkpoint, skeleton, tuple(qualities))
-    holder = tempfile.TemporaryDirectory() if cache is None and out is None else nullcontext(str(cache or out))
-    with holder as folder:
-        decoded = Path(folder) if cache is not None else Path(folder) / "clips"
-        chosen = choose_clips(build_cache(data, decoded, exclude), clips, config.longest, size, config.seed)
+    with decoded(data, out / "clips" if cache is None and out is not None else cache, exclude) as found:
+        chosen = choose_clips(found, clips, config.longest, size, config.seed)
     # One thread: more are slower where other processes work beside, and sums keep their order.
     torch.set_num_threads(1)
     return analyse(adapter, chosen, config, out, processes, dask, announce, show)

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Sequence as Series
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +25,7 @@ from quaver.lab.analyse.closed_loop import Curves
 from quaver.lab.analyse.manifest import digest, environment
 from quaver.lab.analyse.score import QUALITIES, float_curves
 from quaver.lab.data.batches import largest_size
-from quaver.lab.data.cache import build_cache, files_of
+from quaver.lab.data.cache import decoded, files_of
 from quaver.lab.lower.model import layer_inputs
 from quaver.lab.models.codec import Codec
 from quaver.lab.models.weights import weights_hash
@@ -78,9 +76,7 @@ def score_set(
     kept = shelf.get(key)
     if isinstance(kept, dict):
         return _unpacked(kept)
-    holder = tempfile.TemporaryDirectory() if cache is None else nullcontext(str(cache))
-    with holder as folder:
-        found = build_cache(data, Path(folder), exclude)
+    with decoded(data, cache, exclude) as found:
         chosen = choose_clips(found, clips, frames, size)
         side = largest_size(found, CALIBRATION.frames, _LARGEST)
         stage = Stage("calibration", CALIBRATION.steps, CALIBRATION.frames, size=side)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from contextlib import nullcontext
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
 from quaver.lab.analyse.clips import ClipSet, choose_clips
-from quaver.lab.data.cache import build_cache
+from quaver.lab.data.cache import decoded
 
 _DRAWS = 8  # of crops, where there are fewer videos than clips
 
@@ -29,9 +27,7 @@ def clips_of(
     """`count` crops of size x size and `frames` frames, from as many videos of `folder` as there are; without one from
     the package's demo clip. cache: where decoded videos are kept; else nowhere. UsageError where no video will do."""
     source = Path(folder) if folder is not None else demo_folder()
-    holder = tempfile.TemporaryDirectory() if cache is None else nullcontext(str(cache))
-    with holder as place:
-        found = build_cache(source, Path(place), exclude)
+    with decoded(source, None if cache is None else Path(cache), exclude) as found:
         clips = choose_clips(found, count, frames, size, seed)
         for draw in range(1, _DRAWS):
             if len(clips) >= count:

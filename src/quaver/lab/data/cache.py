@@ -8,12 +8,13 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
 from glob import escape
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
 import numpy as np
@@ -114,6 +115,13 @@ def build_cache(
             f"{folder}: no usable video or photo; legal are files such as {' '.join(sorted(_VIDEOS | _PHOTOS))}"
         )
     return ClipCache(tuple(clips.values()))
+
+
+@contextmanager
+def decoded(folder: Path, cache: Path | None, exclude: Sequence[str] = ()) -> Iterator[ClipCache]:
+    """As `build_cache`; without a `cache` in a folder that is gone afterwards."""
+    with TemporaryDirectory() if cache is None else nullcontext(str(cache)) as place:
+        yield build_cache(folder, Path(place), exclude)
 
 
 def files_of(folder: Path, exclude: Sequence[str] = ()) -> list[Path]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
 from quaver.errors import UsageError
 from quaver.lab.data.batches import largest_size
-from quaver.lab.data.cache import build_cache
+from quaver.lab.data.cache import decoded
 from quaver.lab.lower.model import calibrate, lower
 from quaver.lab.models.weights import read_codec, weights_hash
 from quaver.lab.models.wiring import wiring
@@ -42,12 +40,10 @@ def lower_checkpoint(
     if codec.plan is None:
         if plan is not None and plan.model_hash not in ("", weights_hash(codec)):
             raise UsageError(f"plan {plan.name!r} was made for other weights than {checkpoint}")
-        holder = tempfile.TemporaryDirectory() if cache is None else nullcontext(str(cache))
-        with holder as folder:
-            clips_cache = build_cache(clips, Path(folder), exclude)
-            size = largest_size(clips_cache, _FRAMES, _SIZE)
+        with decoded(clips, cache, exclude) as found:
+            size = largest_size(found, _FRAMES, _SIZE)
             stage = Stage("calibration", sequences, _FRAMES, size=size, encoder=True)
-            calibrate(codec, [sequence_at(clips_cache, 0, stage, step) for step in range(sequences)], stage, plan)
+            calibrate(codec, [sequence_at(found, 0, stage, step) for step in range(sequences)], stage, plan)
     elif plan is not None and plan.layers != codec.plan.layers:
         raise UsageError(f"{checkpoint}: these weights were trained for plan {codec.plan.name!r} and have no other")
     model = lower(codec, name)

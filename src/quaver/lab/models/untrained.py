@@ -6,19 +6,22 @@ import torch
 
 from quaver.errors import UsageError
 from quaver.lab.models.codec import Codec
-from quaver.lab.models.presets import PRESETS
+from quaver.lab.models.presets import PRESETS, Preset
 from quaver.runtime.model import load_model
 
-_SPREAD = 0.05
 
-
-def random_codec(preset: str = "nano", seed: int = 0, skeleton: str = "skeleton") -> Codec:
-    """A preset's codec; last layers are random too, not zero: lowering would leave out what they do not read."""
-    if preset not in PRESETS:
-        raise UsageError(f"no preset {preset!r}: {', '.join(PRESETS)} are legal")
-    codec = Codec(PRESETS[preset](), load_model(skeleton))
+def random_codec(
+    preset: Preset | str = "nano", seed: int = 0, skeleton: str = "skeleton", spread: float = 0.05
+) -> Codec:
+    """A preset's codec, or of the given shape; last layers are random too, not zero: lowering would leave out what they
+    do not read. spread: standard deviation of all weights."""
+    if isinstance(preset, str):
+        if preset not in PRESETS:
+            raise UsageError(f"no preset {preset!r}: {', '.join(PRESETS)} are legal")
+        preset = PRESETS[preset]()
+    codec = Codec(preset, load_model(skeleton))
     generator = torch.Generator().manual_seed(seed)
     for parameter in codec.parameters():
         if parameter.ndim == 4:
-            torch.nn.init.normal_(parameter, std=_SPREAD, generator=generator)
+            torch.nn.init.normal_(parameter, std=spread, generator=generator)
     return codec
