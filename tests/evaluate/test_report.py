@@ -9,8 +9,8 @@ import pytest
 from quaver.evaluate.points import Point, read_table
 from quaver.evaluate.report import curves, delta_rows, write_report
 
-pytest.importorskip("scipy")
-pytest.importorskip("matplotlib")
+pytest.importorskip("scipy", reason="needs the extra `evaluate` or `lab`")
+pytest.importorskip("matplotlib", reason="needs the extra `evaluate` or `lab`")
 
 
 def points_of(clip: str, codec: str, factor: float) -> list[Point]:

@@ -12,7 +12,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-pytest.importorskip("compressai")
+pytest.importorskip("compressai", reason="not among the extras: it pins old packages, see examples/README.md")
 
 from examples.compressai.adapter import CompressAIAdapter, ImageAdapter, ScaleSpaceFlowAdapter
 from examples.study import uniform_and_allocated
