@@ -72,7 +72,11 @@ def main() -> None:
             " ".join(f"{module} {ratio:.2f}" for module, ratio in factors.items()), bench.model_hash[:16],
             datetime.date.today(),
         )  # fmt: skip
-        others = [tuple(old.values()) for old in read_table(arguments.out) if int(old["round"]) < number]
+        others = [
+            tuple(old.values())
+            for old in read_table(arguments.out)
+            if old["budget"] != arguments.budget or int(old["round"]) < number
+        ]
         write_table(arguments.out, HEADER, [*others, row], comment())
         print(*row, sep="\t", flush=True)
         choices = replace(allocation.choices, scores=rescaled(scores, factors))
