@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from measure_front import Bench, wide_inputs
+from measure_front import Bench, fewest, wide_inputs, with_unscored
 from provenance import comment
 
 from quaver.evaluate.points import read_table, write_table
@@ -51,7 +51,9 @@ def main() -> None:
     bench = Bench(arguments)
     seen = choose_clips(bench.to_use, 4, 4, 96, 1)
     gains, common = amplification(SensitivityTable.load(arguments.table))
-    allocation = prepare(arguments.table, arguments.checkpoint, [arguments.budget], channel_points=0)
+    allocation = with_unscored(
+        prepare(arguments.table, arguments.checkpoint, [arguments.budget], channel_points=0), fewest(arguments.budget)
+    )
     previous: QuantPlan | None = None
     for number in range(arguments.rounds):
         problem = wide_inputs(allocation.problem)
