@@ -43,6 +43,7 @@ def allocate(
     from quaver.cli.workload import workload_of
     from quaver.lab.allocate import command
     from quaver.lab.allocate.front import sweep
+    from quaver.lab.manifest import beside, write_manifest
 
     if groups is not None and data is None:
         raise UsageError("--groups needs --data: channels are grouped by what they hold")
@@ -57,6 +58,9 @@ def allocate(
             seen = stack.enter_context(command.clips_of(data, clips, frames, crop, tuple(exclude or ())))
         if groups is not None and seen is not None:
             allocation = command.with_groups(allocation, seen, _counts(groups))
+        counts = None if groups is None else _counts(groups)
+        config = {"method": method, "size": size, "side": side, "groups": counts, "front": front, "points": points}
+        note = allocation.note(config, seen)
         if front is not None:
             done = sweep(
                 command.with_axis(allocation, front).problem,
@@ -67,6 +71,7 @@ def allocate(
             done.save(out)
             picture = out.with_suffix(".png")
             done.figure().savefig(picture, dpi=150)
+            write_manifest(beside(out), note)
             print(f"{out}, {picture}")
             return
         status.update("solving")
@@ -75,6 +80,7 @@ def allocate(
             status.update("measuring")
             plan = command.measured(allocation, plan, seen)
     plan.save(out)
+    write_manifest(beside(out), note, {"plan_hash": plan.hash})
     counted = Table("bits", "layers", title=f"{out}: {plan.hash}")
     labels = [layer.label for layer in plan.layers.values()]
     for label in sorted(set(labels)):

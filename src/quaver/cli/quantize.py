@@ -30,7 +30,7 @@ def quantize(
     from rich.progress import Progress
 
     from quaver.lab.allocate.patch_command import read_table
-    from quaver.lab.lower.command import lower_checkpoint, read_plan
+    from quaver.lab.lower.command import lower_checkpoint, read_plan, training_note
     from quaver.lab.train.command import train_plan
     from quaver.lab.train.loop import Progress as Figures
     from quaver.lab.train.recipes import load_recipe
@@ -38,9 +38,10 @@ def quantize(
     console = Console(stderr=True)
     chosen = read_plan(plan, checkpoint, skeleton)
     patterns = tuple(exclude or ())
-    table = None if patches is None else read_table(patches)
+    table, trained = (None if patches is None else read_table(patches)), None
     if qat is not None:
         recipe, folder = load_recipe(qat), work or out.with_suffix(".qat")
+        trained = training_note(recipe, checkpoint, skeleton)
         with Progress(console=console) as bar:
             task = bar.add_task("training in integers", total=recipe.steps)
 
@@ -52,8 +53,9 @@ def quantize(
             source = calibrate, folder, resume, patterns, cache, skeleton, threads
             train_plan(recipe, chosen, checkpoint, *source, show, table)
         checkpoint = folder / "ema.safetensors"
+    own = None if qat else chosen
     with console.status("fitting scales, proving bounds"):
         model = lower_checkpoint(
-            checkpoint, out, calibrate, skeleton, out.stem, sequences, cache, None if qat else chosen, patterns, table
+            checkpoint, out, calibrate, skeleton, out.stem, sequences, cache, own, patterns, table, trained
         )
     print(f"{out}: {chosen.name} ({chosen.hash}), model {model.hash.hex()[:16]}, {out.stat().st_size:,} bytes")

@@ -43,6 +43,7 @@ def search(
     from quaver.lab.allocate.search_command import Searcher
     from quaver.lab.analyse.clips import choose_clips
     from quaver.lab.data.cache import decoded
+    from quaver.lab.manifest import beside, write_manifest
 
     prices = _prices(price)
     config = SearchConfig(steps=steps, error_price=error_price, seed=seed)
@@ -64,8 +65,10 @@ def search(
 
             several = len(prices) > 1 and not budget
             path = out.with_name(f"{out.stem}-{each:g}.json") if several else out
-            plan = searcher.plan(replace(config, cost_price=each), budget or (), path.stem, show)
+            own = replace(config, cost_price=each)
+            plan = searcher.plan(own, budget or (), path.stem, show)
             plan.save(path)
+            write_manifest(beside(path), searcher.note(own, budget or ()), {"plan_hash": plan.hash})
             costs = "  ".join(f"{key} {value:,.6g}" for key, value in plan.predicted.items())
             print(f"{path}: {plan.hash}  {costs}", flush=True)
 

@@ -12,10 +12,10 @@ import torch
 from polars.testing import assert_frame_equal
 
 from quaver.errors import UsageError
-from quaver.lab.analyse import AnalyseConfig, QuaverAdapter, SensitivityTable, analyse
+from quaver.lab.analyse import AnalyseConfig, QuaverAdapter, SensitivityTable, analyse, analysis
 from quaver.lab.analyse.closed_loop import AnalysisError, run
-from quaver.lab.analyse.manifest import model_hash
 from quaver.lab.analyse.run import Estimate
+from quaver.lab.manifest import model_hash
 from quaver.lab.models.codec import Codec, Preset
 from quaver.lab.models.weights import weights_hash
 from quaver.lab.train.objective import Sequence, run_sequence
@@ -96,6 +96,21 @@ def test_resuming_measures_what_is_missing(finished: tuple[Path, SensitivityTabl
     assert 0 < estimates[0].cached < estimates[0].jobs
     assert_frame_equal(again.rows, table.rows)
     assert sorted((out / "cache").rglob("*.npz")) == kept
+
+
+def test_results_of_other_code_are_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither of the laboratory's nor of the codec's."""
+
+    def cached() -> int:
+        estimates: list[Estimate] = []
+        analyse(ToyAdapter(), toy_clips(), _short(), tmp_path, announce=estimates.append)
+        return estimates[0].cached
+
+    assert cached() == 0 < cached()
+    monkeypatch.setattr(analysis, "code_hash", lambda *folders: "changed")
+    assert cached() == 0 < cached()
+    monkeypatch.setattr(analysis, "class_hash", lambda classes: "changed")
+    assert cached() == 0
 
 
 def test_the_report_needs_nothing_else(finished: tuple[Path, SensitivityTable]) -> None:

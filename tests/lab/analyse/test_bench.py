@@ -13,9 +13,9 @@ from quaver.errors import UsageError
 from quaver.lab.analyse.bench import Bench, Setup
 from quaver.lab.analyse.closed_loop import AnalysisError, Curves, run
 from quaver.lab.analyse.jobs import Job, Setting
-from quaver.lab.analyse.manifest import model_hash
 from quaver.lab.analyse.survey import survey
 from quaver.lab.analyse.truth import all_settings
+from quaver.lab.manifest import model_hash
 
 from .toy import ToyAdapter, toy_clips
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from quaver.errors import UsageError
 from quaver.lab.allocate.budgets import parse_budgets
@@ -25,6 +26,7 @@ from quaver.lab.costs.profile import HardwareProfile, load_profile
 from quaver.lab.costs.table import totals
 from quaver.lab.costs.workload import Workload
 from quaver.lab.data.cache import decoded
+from quaver.lab.manifest import clips_note, digest, sealed
 from quaver.lab.models.codec import Codec
 from quaver.lab.models.weights import read_codec, weights_hash
 from quaver.lab.quant.plan import QuantPlan
@@ -33,12 +35,13 @@ from quaver.runtime.model import load_model
 
 @dataclass(frozen=True)
 class Allocation:
-    """A codec with its table, ready to be allocated under any budgets."""
+    """A codec with its table, ready to be allocated under any budgets. table: the hash of its rows."""
 
     codec: Codec
     choices: Choices
     profile: HardwareProfile
     budgets: Mapping[str, Fraction]
+    table: str = ""
 
     @property
     def problem(self) -> Problem:
@@ -55,6 +58,25 @@ class Allocation:
         layers = self.choices.layers
         found = {key: float(value) for key, value in totals(layers, plan, self.choices.fixed_bytes).items()}
         return found | {"ms": self.profile.predict(plan, layers)}
+
+    def note(self, config: Mapping[str, Any], clips: ClipSet | None = None) -> dict[str, Any]:
+        """The manifest of a plan or a front; `config`: what this object does not know, such as the method."""
+        known = {
+            "budgets": {key: str(limit) for key, limit in self.budgets.items()},
+            "per": self.choices.per,
+            "channel_points": self.choices.channel_points,
+        }
+        return sealed(
+            {
+                "command": "allocate",
+                "config": known | dict(config),
+                "profile": {"name": self.profile.name, "hash": digest(self.profile.to_json())},
+                "model_hash": weights_hash(self.codec),
+                "skeleton_hash": self.codec.skeleton.hash.hex(),
+                "table_hash": self.table,
+                "clips": None if clips is None else clips_note(clips),
+            }
+        )
 
     def plan(self, problem: Problem, solution: Solution, method: str, name: str = "") -> QuantPlan:
         """Frozen: the choice, where it comes from and what it is predicted to cost and lose."""
@@ -105,7 +127,7 @@ def allocation_of(
     layers = codec_layers(codec, workload or Workload())
     fixed = skeleton_bytes(codec.skeleton)
     choices = Choices(layers, scores.fitted(), machine, fixed, channel_points, per=per)
-    allocation = Allocation(codec, choices, machine, {})
+    allocation = Allocation(codec, choices, machine, {}, table.hash)
     full = {key: Fraction(value) for key, value in allocation.costs(QuantPlan({})).items()}
     return replace(allocation, budgets=parse_budgets(budgets, full))
 

@@ -12,6 +12,7 @@ from quaver.lab.allocate.patch_scores import WIDTHS, Bench, Loss, PatchScores, T
 from quaver.lab.allocate.patch_table import Allocation, allocate
 from quaver.lab.analyse.clips import choose_clips
 from quaver.lab.data.cache import decoded
+from quaver.lab.manifest import beside, clips_note, digest, sealed, write_manifest
 from quaver.runtime.model import IntegerModel, load_model, save_model
 from quaver.runtime.patches import FEATURES, PatchTable
 
@@ -50,8 +51,8 @@ def search(
     seed: int = 0,
     show: Callable[[int, int], None] = lambda done, of: None,
 ) -> Done:
-    """Write the model with its table to `out` and the table alone beside it (.json, for `quaver quantize`). `kept`: a
-    file of scores that is used where it exists, else written."""
+    """Write the model with its table to `out`, and beside it the table alone (.json, for `quaver quantize`) and the
+    manifest. `kept`: a file of scores that is used where it exists, else written."""
     model = replace(load_model(name), patches=None)
     with decoded(clips.folder, clips.cache, clips.exclude) as found:
         chosen = choose_clips(found, clips.count, clips.frames, clips.size, seed)
@@ -63,6 +64,17 @@ def search(
     with replacing(out.with_suffix(".json")) as part:
         part.write_text(allocation.table.to_json() + "\n")
     save_model(patched, out)
+    note = sealed(
+        {
+            "command": "patches",
+            "config": {"budgets": list(budgets), "method": method, "qualities": list(clips.qualities), "seed": seed},
+            "thresholds": {name: list(values) for name, values in scores.thresholds.items()},
+            "scores_hash": digest(scores.to_dict()),
+            "model_hash": model.hash.hex(),
+            "clips": clips_note(chosen),
+        }
+    )
+    write_manifest(beside(out), note, {"model_hash": patched.hash.hex()})
     return Done(patched, scores, allocation, measured)
 
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,10 +57,13 @@ class PatchScores:
 
     def save(self, path: Path) -> None:
         """Written beside and renamed."""
-        rows = [[*key, *asdict(loss).values()] for key, loss in self.losses.items()]
-        plain = asdict(replace(self, losses={})) | {"losses": rows}
         with replacing(path) as part:
-            part.write_text(json.dumps(plain, indent=1))
+            part.write_text(json.dumps(self.to_dict(), indent=1))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as `save` writes them."""
+        rows = [[*key, *asdict(loss).values()] for key, loss in self.losses.items()]
+        return asdict(replace(self, losses={})) | {"losses": rows}
 
     @classmethod
     def load(cls, path: Path) -> PatchScores:

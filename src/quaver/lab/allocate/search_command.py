@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from quaver.errors import UsageError
 from quaver.lab.allocate.budgets import parse_budgets
@@ -17,6 +18,7 @@ from quaver.lab.costs.codec import codec_layers, skeleton_bytes
 from quaver.lab.costs.profile import load_profile
 from quaver.lab.costs.table import totals
 from quaver.lab.costs.workload import Workload
+from quaver.lab.manifest import clips_note, digest, sealed
 from quaver.lab.models.codec import Codec
 from quaver.lab.models.weights import read_codec, weights_hash
 from quaver.lab.quant.plan import QuantPlan
@@ -58,6 +60,22 @@ class Searcher:
         plan = QuantPlan(found, name, weights_hash(self.codec), f"search, {date.today()}", budget)
         machine.check(plan, layers)
         return replace(plan, predicted=self.costs(plan))
+
+    def note(self, config: SearchConfig, budgets: Sequence[str] = ()) -> dict[str, Any]:
+        """The manifest of a plan."""
+        ranges = {"weight_bits": list(config.weight_bits), "activation_bits": list(config.activation_bits)}
+        limits = {key: str(limit) for key, limit in self.limits(budgets).items()}
+        return sealed(
+            {
+                "command": "search",
+                "config": asdict(config) | ranges | {"budgets": limits, "qualities": list(QUALITIES)},
+                "workload": asdict(self.workload),
+                "profile": {"name": self.profile, "hash": digest(load_profile(self.profile).to_json())},
+                "model_hash": weights_hash(self.codec),
+                "skeleton_hash": self.codec.skeleton.hash.hex(),
+                "clips": clips_note(self.clips),
+            }
+        )
 
     def limits(self, budgets: Sequence[str]) -> dict[str, Fraction]:
         """UsageError where a budget is none."""

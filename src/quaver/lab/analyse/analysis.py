@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,14 +21,16 @@ from quaver.lab.analyse.config import AnalyseConfig
 from quaver.lab.analyse.executors import executor, save_setup
 from quaver.lab.analyse.gradients import Arrays
 from quaver.lab.analyse.jobs import Curvature, Job, Slopes, Work
-from quaver.lab.analyse.manifest import digest, manifest
 from quaver.lab.analyse.proxies import audit, rank_correlation
 from quaver.lab.analyse.run import Estimate, Progress, Runner, weight
 from quaver.lab.analyse.survey import Survey, survey
 from quaver.lab.analyse.table import ALL, MEAN, PROXY_SCHEMA, SensitivityTable
 from quaver.lab.analyse.truth import Reading, float_job, jobs_of, noise_jobs, trials
+from quaver.lab.manifest import class_hash, code_hash, digest, manifest, write_manifest
 
 _TIMED = 3  # frames
+# Folders of the package that results depend on. Others, such as the allocator's, change without costing an analysis.
+_COMPUTING = ("bitstream", "codec", "lab/analyse", "lab/models", "lab/quant", "lab/train", "lab/twin", "runtime")
 
 Announce = Callable[[Estimate], None]
 Show = Callable[[Progress], None]
@@ -64,7 +65,7 @@ def analyse(
     bench = Bench(setup)
     try:
         with _setup_file(setup, out, processes, dask) as path, executor(processes, dask) as (pool, workers):
-            runner = Runner(bench, _base(note), cache, path, pool, workers)
+            runner = Runner(bench, _base(note, adapter), cache, path, pool, workers)
             table = _Analysis(bench, config, note, runner, announce, show).table()
     finally:
         bench.close()
@@ -78,9 +79,7 @@ def write(table: SensitivityTable, out: Path) -> None:
     from quaver.lab.analyse.report import write_report
 
     table.save(out)
-    part = out / "manifest.json.part"
-    part.write_text(json.dumps(table.manifest, indent=1, sort_keys=True) + "\n")
-    part.replace(out / "manifest.json")
+    write_manifest(out / "manifest.json", table.manifest)
     write_report(table, out / "report.html")
 
 
@@ -245,8 +244,10 @@ def _frame(proxies: list[dict[str, Any]]) -> Any:
     return pl.DataFrame(proxies, schema=PROXY_SCHEMA)
 
 
-def _base(note: dict[str, Any]) -> str:
-    """What results depend on beside their job; not on which other jobs there are."""
+def _base(note: dict[str, Any], adapter: CodecAdapter) -> str:
+    """What results depend on beside their job, the code that computes them among it; not on which other jobs there
+    are."""
+    classes = {type(adapter), *map(type, adapter.module.modules())}
     environment = note["environment"]
     return digest(
         {
@@ -257,7 +258,8 @@ def _base(note: dict[str, Any]) -> str:
             "seed": note["config"]["seed"],
             "look": note["config"]["frames"],
             "torch": environment["versions"]["torch"],
-            "quaver": environment["versions"]["quaver"],
+            "quaver": [environment["versions"]["quaver"], code_hash(*_COMPUTING)],
+            "adapter": class_hash(classes),
             "cpu": environment["cpu_capability"],
         }
     )

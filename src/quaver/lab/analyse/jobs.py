@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from quaver.lab.analyse.manifest import digest
+from quaver.lab.manifest import digest
 
 VERSION = 1  # of how jobs are computed; results of another version are measured again
 

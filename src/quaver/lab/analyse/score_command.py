@@ -9,12 +9,12 @@ from typing import Any
 import torch
 
 from quaver.errors import UsageError
-from quaver.lab.analyse.manifest import manifest
 from quaver.lab.analyse.quaver_adapter import QuaverAdapter
 from quaver.lab.analyse.score import QUALITIES, Score, score
 from quaver.lab.analyse.score_set import CALIBRATION, VERSION, Shelf, baseline, calibration_inputs, score_set
 from quaver.lab.lower.command import read_plan
 from quaver.lab.lower.model import bring_to
+from quaver.lab.manifest import manifest
 from quaver.lab.models.weights import read_codec, weights_hash
 from quaver.lab.quant.plan import QuantPlan
 from quaver.runtime.model import load_model
@@ -53,17 +53,22 @@ def score_checkpoint(
     scored = score_set(data, clips, frames, size, exclude, cache, shelf)
     expected = baseline(codec, scored.clips, shelf)
     config = {"score": VERSION, "calibration": [CALIBRATION.steps, CALIBRATION.frames], "seed": 0}
-    note = manifest(QuaverAdapter(codec, QUALITIES), scored.clips, config)
+    adapter = QuaverAdapter(codec, QUALITIES)
+
+    def note(plan: QuantPlan, trained: str = "") -> dict[str, Any]:
+        return manifest(adapter, scored.clips, config | {"plan": plan.hash, "trained": trained})
+
     inputs = calibration_inputs(codec, scored, shelf) if chosen else {}
     for plan in chosen:
         codec = read_codec(checkpoint, base)
         bring_to(codec, plan, inputs)
-        yield _row(plan, "ptq", score(codec, scored.clips, expected), note)
+        yield _row(plan, "ptq", score(codec, scored.clips, expected), note(plan))
     for path in trained:
         codec = read_codec(path, base)
         if codec.plan is None:
             raise UsageError(f"{path}: these weights have no plan; give them with --plan")
-        yield _row(codec.plan, "qat", score(codec, scored.clips, expected), note)
+        own_note = note(codec.plan, weights_hash(codec))
+        yield _row(codec.plan, "qat", score(codec, scored.clips, expected), own_note)
 
 
 def _row(plan: QuantPlan, method: str, result: Score, note: dict[str, Any]) -> dict[str, Any]:

@@ -22,11 +22,11 @@ from quaver.errors import UsageError
 from quaver.lab.analyse.cache import ResultCache
 from quaver.lab.analyse.clips import ClipSet, choose_clips
 from quaver.lab.analyse.closed_loop import Curves
-from quaver.lab.analyse.manifest import digest, environment
 from quaver.lab.analyse.score import QUALITIES, float_curves
 from quaver.lab.data.batches import largest_size
 from quaver.lab.data.cache import decoded, files_of
 from quaver.lab.lower.model import layer_inputs
+from quaver.lab.manifest import code_hash, digest, environment
 from quaver.lab.models.codec import Codec
 from quaver.lab.models.weights import weights_hash
 from quaver.lab.train.loop import sequence_at
@@ -72,7 +72,9 @@ def score_set(
     """Crops from the videos in `data`. Known by names, sizes and times of the files, so that nothing is read twice."""
     files = [(path.relative_to(data).as_posix(), path.stat()) for path in files_of(data, exclude)]
     listing = [[name, stat.st_size, stat.st_mtime_ns] for name, stat in files]
-    key = digest({"version": VERSION, "files": listing, "clips": clips, "frames": frames, "size": size})
+    code = code_hash("lab/analyse", "lab/data", "media")  # that decodes and chooses
+    shape = {"clips": clips, "frames": frames, "size": size}
+    key = digest({"version": VERSION, "code": code, "files": listing} | shape)
     kept = shelf.get(key)
     if isinstance(kept, dict):
         return _unpacked(kept)

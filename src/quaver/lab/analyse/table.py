@@ -14,6 +14,7 @@ from polars.exceptions import PolarsError
 
 from quaver.errors import UsageError
 from quaver.lab.display import html_table, percent, text_table
+from quaver.lab.manifest import digest
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -86,6 +87,11 @@ class SensitivityTable:
     def of(cls, rows: Iterable[Mapping[str, Any]], **others: Any) -> SensitivityTable:
         """From plain rows; what a row does not say is null."""
         return cls(pl.DataFrame([dict(row) for row in rows], schema=SCHEMA), **others)
+
+    @property
+    def hash(self) -> str:
+        """Sixteen hexadecimal digits of the rows."""
+        return digest(self.rows.rows())
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -9,13 +9,13 @@ from quaver.errors import UsageError
 from quaver.lab.analyse.adapter import CodecAdapter
 from quaver.lab.analyse.clips import ClipSet
 from quaver.lab.analyse.closed_loop import run
-from quaver.lab.analyse.manifest import model_hash
 from quaver.lab.analyse.quaver_adapter import QuaverAdapter
 from quaver.lab.analyse.score import QUALITIES
 from quaver.lab.costs.codec import codec_layers
 from quaver.lab.costs.layers import Layer
 from quaver.lab.costs.modules import module_layers
 from quaver.lab.costs.workload import Workload
+from quaver.lab.manifest import model_hash
 from quaver.lab.models.codec import Codec
 from quaver.lab.models.weights import read_codec
 from quaver.lab.models.wiring import wiring

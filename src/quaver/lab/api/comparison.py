@@ -10,7 +10,6 @@ from typing import Any
 
 from quaver.lab.analyse.clips import ClipSet
 from quaver.lab.analyse.closed_loop import Curves
-from quaver.lab.analyse.manifest import manifest
 from quaver.lab.analyse.score import Score
 from quaver.lab.api.clips import clips_of
 from quaver.lab.api.codecs import AnyCodec, adapter_of, check_plan, cost_layers, layers_of, own_codec
@@ -19,6 +18,7 @@ from quaver.lab.costs.codec import skeleton_bytes
 from quaver.lab.costs.profile import load_profile
 from quaver.lab.costs.table import FULL, totals
 from quaver.lab.display import html_table, percent, text_table
+from quaver.lab.manifest import manifest
 from quaver.lab.quant.plan import QuantPlan
 
 _SHOWN = 12  # layers that a terminal shows

@@ -19,7 +19,6 @@ from quaver.lab.analyse.analysis import Announce, Show
 from quaver.lab.analyse.analysis import analyse as analyse_adapter
 from quaver.lab.analyse.clips import ClipSet
 from quaver.lab.analyse.config import AnalyseConfig
-from quaver.lab.analyse.manifest import model_hash
 from quaver.lab.analyse.table import SensitivityTable
 from quaver.lab.api.clips import clips_of
 from quaver.lab.api.codecs import AnyCodec, adapter_of, check_plan, cost_layers, own_codec
@@ -30,6 +29,7 @@ from quaver.lab.costs.report import CostTable, cost_table
 from quaver.lab.costs.table import totals
 from quaver.lab.costs.workload import Workload
 from quaver.lab.lower.model import bring_to, lower
+from quaver.lab.manifest import model_hash
 from quaver.lab.quant.plan import QuantPlan
 from quaver.runtime.model import IntegerModel
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from quaver.errors import UsageError
 from quaver.lab.data.batches import largest_size
 from quaver.lab.data.cache import decoded
 from quaver.lab.lower.model import calibrate, lower
+from quaver.lab.manifest import beside, digest, files_note, sealed, write_manifest
 from quaver.lab.models.weights import read_codec, weights_hash
 from quaver.lab.models.wiring import wiring
 from quaver.lab.quant.plan import QuantPlan
 from quaver.lab.train.loop import sequence_at
-from quaver.lab.train.recipes import Stage
+from quaver.lab.train.recipes import Recipe, Stage
 from quaver.runtime.model import IntegerModel, load_model, save_model
 from quaver.runtime.patches import PatchTable
 
@@ -32,11 +35,13 @@ def lower_checkpoint(
     plan: QuantPlan | None = None,
     exclude: Sequence[str] = (),
     patches: PatchTable | None = None,
+    trained: Mapping[str, Any] | None = None,
 ) -> IntegerModel:
-    """Read weights, bring them to `plan` on `clips` unless they have one already, write `out`. `patches`: instead of
-    those that the weights have."""
+    """Read weights, bring them to `plan` on `clips` unless they have one already, write `out` and its manifest.
+    `patches`: instead of those that the weights have. `trained`: where quantized weights come from."""
     codec = read_codec(checkpoint, load_model(skeleton))
     codec.patches = patches or codec.patches
+    start, calibrated = weights_hash(codec), codec.plan is None
     if codec.plan is None:
         if plan is not None and plan.model_hash not in ("", weights_hash(codec)):
             raise UsageError(f"plan {plan.name!r} was made for other weights than {checkpoint}")
@@ -48,7 +53,25 @@ def lower_checkpoint(
         raise UsageError(f"{checkpoint}: these weights were trained for plan {codec.plan.name!r} and have no other")
     model = lower(codec, name)
     save_model(model, out)
+    note = sealed(
+        {
+            "command": "quantize",
+            "config": {"name": name, "sequences": sequences, "frames": _FRAMES, "size": _SIZE},
+            "model_hash": start,
+            "skeleton_hash": codec.skeleton.hash.hex(),
+            "plan_hash": None if codec.plan is None else codec.plan.hash,
+            "patches_hash": None if codec.patches is None else digest(codec.patches.to_json()),
+            "data": files_note(clips, exclude) if calibrated or trained is not None else None,
+            "trained": trained,
+        }
+    )
+    write_manifest(beside(out), note, {"model_hash": model.hash.hex()})
     return model
+
+
+def training_note(recipe: Recipe, checkpoint: Path, skeleton: str) -> dict[str, Any]:
+    """Of weights trained in integers: how, and from which weights."""
+    return {"recipe": asdict(recipe), "model_hash": weights_hash(read_codec(checkpoint, load_model(skeleton)))}
 
 
 def read_plan(text: str, checkpoint: Path, skeleton: str) -> QuantPlan:
