@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,12 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from quaver.lab.allocate.front import METHODS
 from quaver.lab.allocate.measured import measure_plan
-from quaver.lab.allocate.options import Choices, build_problem
-from quaver.lab.allocate.scores import table_scores
 from quaver.lab.analyse import AnalyseConfig, ClipSet, CodecAdapter, SensitivityTable, analyse, choose_clips
 from quaver.lab.analyse.adapter import Planes
 from quaver.lab.analyse.closed_loop import run
-from quaver.lab.costs.modules import module_layers
+from quaver.lab.api import allocate
+from quaver.lab.api.codecs import cost_layers
 from quaver.lab.costs.table import totals
 from quaver.lab.data.batches import make_batch
 from quaver.lab.data.cache import Bytes, ClipCache, build_cache
@@ -105,15 +104,9 @@ def uniform_and_allocated(
     adapter: CodecAdapter, clips: ClipSet, table: SensitivityTable
 ) -> tuple[QuantPlan, QuantPlan]:
     """One width for all scored layers, and what the allocator makes of the same bit operations per frame."""
-    layers = module_layers(adapter.module, lambda: run(adapter, clips.one(0), 2))
     uniform = QuantPlan.uniform(list(table.layers()), *UNIFORM)
-    budget = {"bops": totals(layers, uniform)["bops"]}
-    problem = build_problem(Choices(layers, table_scores(table).fitted()), budget)
-    solution = METHODS["ilp"](problem)
-    chosen = {site: problem.options[site][place].plan for site, place in solution.choice.items()}
-    predicted = {"zeta": solution.zeta, "bops": float(solution.costs["bops"])}
-    limits = {key: float(limit) for key, limit in budget.items()}
-    return uniform, QuantPlan(chosen, "allocated", method="ilp", budget=limits, predicted=predicted)
+    budget = ceil(totals(cost_layers(adapter, clips), uniform)["bops"])
+    return uniform, allocate(adapter, table, f"bops={budget}", name="allocated", clips=clips)
 
 
 def examine(study: Study, adapter: CodecAdapter, clips: ClipSet) -> tuple[str, list[Row]]:

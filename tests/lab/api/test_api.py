@@ -113,9 +113,23 @@ def test_somebody_elses_codec() -> None:
     assert found.costs[1]["bops"] < found.costs[0]["bops"] and "ms" not in found.costs[0]
     with pytest.raises(UsageError, match=r"budget bops=.* is impossible; the smallest is"):
         api.allocate(adapter, table, "bops=1%", clips=clips)
-    roles = api.analyse(ToyAdapter(), clips, **QUICK | {"level": "layer"})
-    with pytest.raises(UsageError, match=r"@inter: a layer with several roles"):
-        api.allocate(ToyAdapter(), roles, "bops=60%", clips=clips)
+
+
+def test_a_layer_in_two_roles() -> None:
+    """One weight, stored once and equally wide in both roles; an input for each."""
+    adapter, clips = ToyAdapter(), toy_clips(frames=3)
+    table = api.analyse(adapter, clips, **QUICK | {"level": "layer", "kinds": ("w", "a")})
+    for method in ("ilp", "greedy", "random", "uniform"):
+        plan = api.allocate(adapter, table, "bops=60%", "avg_bits=5", method=method, clips=clips)
+        layers = {site.partition("@")[0] for site in plan.layers}
+        assert set(plan.layers) == {f"{name}@{role}" for name in layers for role in ("intra", "inter")}
+        for name in layers:
+            assert plan.layers[f"{name}@intra"].weight_bits == plan.layers[f"{name}@inter"].weight_bits
+        costs = api.compare(adapter, api.uniform(adapter, 7, 8), plan, clips).costs
+        assert all(costs[1][key] == pytest.approx(plan.predicted[key]) for key in ("bops", "avg_bits"))
+        assert costs[1]["bops"] <= 0.6 * costs[0]["bops"] and costs[1]["avg_bits"] <= 5
+    one = api.compare(OneRole(), *[api.uniform(OneRole(), 7, 8)] * 2, clips).costs[0]
+    assert one == costs[0]
 
 
 def test_from_table_to_file(codec: Codec, clips: api.ClipSet, tmp_path: Path) -> None:

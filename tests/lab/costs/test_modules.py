@@ -8,6 +8,8 @@ from torch import nn
 
 from quaver.errors import UsageError
 from quaver.lab.costs.modules import module_layers
+from quaver.lab.costs.table import totals
+from quaver.lab.quant.plan import QuantPlan
 
 
 class GDN(nn.Module):
@@ -51,6 +53,24 @@ def test_sizes_are_rows_of_their_own() -> None:
     conv = nn.Conv2d(1, 1, 1)
     rows = module_layers(nn.Sequential(conv), lambda: [conv(torch.zeros(1, 1, s, s)) for s in (4, 8, 4)])
     assert [(row.call_site, row.operations, row.share) for row in rows] == [("0@0", 16, 2), ("0@1", 64, 1)]
+
+
+def test_a_row_for_every_call_site() -> None:
+    """Sizes count as so many calls of the first; only one role's weights are in the file."""
+    conv, now = nn.Conv2d(1, 2, 1), "intra"
+
+    def forward() -> None:
+        nonlocal now
+        for now in ("intra", "inter"):
+            for side in (4, 8) if now == "inter" else (4,):
+                conv(torch.zeros(1, 1, side, side))
+
+    intra, inter = module_layers(nn.Sequential(conv), forward, lambda: now)
+    assert (intra.call_site, intra.share, inter.call_site, inter.share) == ("0@intra", 1, "0@inter", 5)
+    plan = QuantPlan.uniform(["0"], 4, 8)
+    whole, first = totals([intra, inter], plan), totals([intra], plan)
+    assert whole["bops"] == 6 * first["bops"]
+    assert (whole["bytes"], whole["avg_bits"]) == (first["bytes"], first["avg_bits"]) == (first["bytes"], 4)
 
 
 def test_nothing_called() -> None:

@@ -54,7 +54,7 @@ def build_problem(choices: Choices, budgets: Mapping[str, Fraction]) -> Problem:
     unknown = sorted(scored - set(by_name))
     if unknown:
         raise UsageError(f"the table scores {unknown[0]!r}, which the model does not have: it is of another model")
-    costs = _Costs(choices, by_name, sum(layer.weights for layer in by_name.values()), tuple(budgets))
+    costs = _Costs(choices, by_name, sum(layer.stored_weights for layer in by_name.values()), tuple(budgets))
     options = {name: _layer_options(choices, costs, by_name[name]) for name in by_name if name in scored}
     rest = [layer for layer in choices.layers if layer.call_site not in options]
     fixed = {key: sum((costs.of(layer, FULL)[key] for layer in rest), Fraction(0)) for key in budgets}
@@ -94,7 +94,7 @@ class _Costs:
             elif key == "bops":
                 result[key] = layer.bops(plan)
             elif key == "avg_bits":
-                result[key] = layer.weight_bits(plan) / self.weights if layer.planned else Fraction(0)
+                result[key] = layer.stored_bits(plan) / self.weights if layer.planned else Fraction(0)
             else:
                 assert self.choices.profile is not None
                 result[key] = Fraction(self.choices.profile.milliseconds(layer, plan))

@@ -70,10 +70,10 @@ def check_plan(codec: AnyCodec, plan: QuantPlan) -> None:
 
 def cost_layers(codec: AnyCodec, clips: ClipSet) -> list[Layer]:
     """Rows to cost, a mean frame's: of Quaver's codec for a 640x360 video, of others for two frames of the first
-    clip."""
+    clip, one for each role of a layer."""
     own = own_codec(codec)
     if own is not None:
         return codec_layers(own, Workload())
     adapter = adapter_of(codec)
-    layers = module_layers(adapter.module, lambda: run(adapter, clips.one(0), 2, points=(0,)))
+    layers = module_layers(adapter.module, lambda: run(adapter, clips.one(0), 2, points=(0,)), adapter.role)
     return [replace(layer, share=layer.share / 2) for layer in layers]

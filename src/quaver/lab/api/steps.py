@@ -14,6 +14,7 @@ from quaver.lab.allocate import command
 from quaver.lab.allocate.budgets import parse_budgets
 from quaver.lab.allocate.front import METHODS
 from quaver.lab.allocate.options import Choices, build_problem
+from quaver.lab.allocate.roles import in_roles
 from quaver.lab.allocate.scores import table_scores
 from quaver.lab.analyse.analysis import Announce, Show
 from quaver.lab.analyse.analysis import analyse as analyse_adapter
@@ -70,7 +71,8 @@ def allocate(
 ) -> QuantPlan:
     """The plan that loses least under budgets such as "avg_bits=4", "bytes=60%" (of W7A8): docs/laboratory/costs.md.
 
-    For other people's codecs budgets are bytes, bops and avg_bits; `clips` show which layers a frame calls how often.
+    For other people's codecs budgets are bytes, bops and avg_bits; `clips` show which layers a frame calls how often. A
+    layer that is called in several roles has one width of its weights, and inputs of their own in each.
     UsageError names a budget that cannot be kept, with the smallest value that can.
     """
     if not budgets:
@@ -83,14 +85,10 @@ def allocate(
     scores, weights = table_scores(table), model_hash(adapter_of(codec).module)
     if scores.model_hash != weights:
         raise UsageError(f"the table is of model {scores.model_hash[:16]}, the codec is {weights[:16]}")
-    several = next((site for site, _, _ in scores.layers if "@" in site), None)
-    if several is not None:
-        raise UsageError(
-            f"{several}: a layer with several roles has a score for each and one cost; allocate has no rule"
-        )
     layers = cost_layers(codec, clips or clips_of(count=1, frames=2, size=128))
     limits = parse_budgets(budgets, totals(layers, QuantPlan({})))
-    problem = build_problem(Choices(layers, scores.fitted()), limits)
+    by_role, ties = in_roles(scores.fitted(), layers)
+    problem = build_problem(Choices(layers, by_role, ties=ties), limits)
     solution = METHODS[method](problem)
     chosen = {site: problem.options[site][place].plan for site, place in solution.choice.items()}
     predicted = {"zeta": solution.zeta} | {key: float(value) for key, value in solution.costs.items()}

@@ -27,6 +27,7 @@ class Layer:
     operations: multiplications (of an "add", additions) per call. share: calls per frame of the workload. taps:
     positions under the kernel, 9 of 3x3. bits: (weight, activation) of a fixed row. shared_input: its input is stored
     for other layers too, so that fewer bits or other scales need an entry, which brings it to the layer's own grid.
+    stored: the file holds its weights; False where the row of another role of the same layer counts them.
     """
 
     call_site: str
@@ -41,6 +42,7 @@ class Layer:
     groups: int = 1
     bits: tuple[int, int] | None = None
     shared_input: bool = False
+    stored: bool = True
 
     @property
     def network(self) -> str:
@@ -66,6 +68,11 @@ class Layer:
         return self.outputs * self.fan_in
 
     @property
+    def stored_weights(self) -> int:
+        """Weights that the file holds for this row."""
+        return self.weights if self.stored else 0
+
+    @property
     def macs(self) -> Fraction:
         """Multiplications per frame of the workload; additions are not counted."""
         return self.share * (0 if self.op == "add" else self.operations)
@@ -88,6 +95,10 @@ class Layer:
             total = self.weights * _width(plan.weight_bits)
         return Fraction(total) * self._widening(plan)
 
+    def stored_bits(self, plan: LayerPlan) -> Fraction:
+        """Bits of the weights that the file holds for this row."""
+        return self.weight_bits(plan) if self.stored else Fraction(0)
+
     def bops(self, plan: LayerPlan) -> Fraction:
         """Bit operations per frame of the workload: multiplications x weight bits x activation bits."""
         if self.bits is not None:
@@ -98,7 +109,7 @@ class Layer:
 
     def file_bytes(self, plan: LayerPlan) -> int:
         """Of the layer in the model file, bias, multipliers and description included."""
-        if not self.planned:
+        if not self.planned or not self.stored:
             return 0
         if plan.weight_bits is None:
             return 4 * (self.weights + self.outputs)

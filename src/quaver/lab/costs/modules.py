@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -13,15 +13,19 @@ from torch import Tensor, nn
 from quaver.errors import UsageError
 from quaver.lab.costs import fixed
 from quaver.lab.costs.layers import Layer, convolution
+from quaver.lab.quant.sites import Role, site_name
 
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
 
 @torch.no_grad()
-def module_layers(module: nn.Module, forward: Callable[[], Any]) -> list[Layer]:
+def module_layers(module: nn.Module, forward: Callable[[], Any], role: Role | None = None) -> list[Layer]:
     """Layers that `forward()` calls on `module` or its parts: Conv2d, ConvTranspose2d, Linear, and classes named GDN
     with a `beta` per channel (CompressAI's). A layer that is called several times on maps of one size is one row with
     `share` calls; on maps of several sizes it is a row per size, with @0, @1, ... after its name.
+
+    role: as for `observe`. There is then one row per call site, as plans name them: calls on maps of other sizes count
+    as so many of the first, and of a layer that has several roles the first row alone is `stored`.
 
     UsageError where nothing is called.
     """
@@ -29,8 +33,8 @@ def module_layers(module: nn.Module, forward: Callable[[], Any]) -> list[Layer]:
 
     def note(name: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
         def hook(layer: nn.Module, arguments: tuple[Any, ...], result: Any) -> None:
-            row = _row(name, layer, arguments[0], result)
-            calls.setdefault((name, row.rows, row.columns), []).append(row)
+            row = _row(site_name(name, role), layer, arguments[0], result)
+            calls.setdefault((row.call_site, row.rows, row.columns), []).append(row)
 
         return hook
 
@@ -42,7 +46,7 @@ def module_layers(module: nn.Module, forward: Callable[[], Any]) -> list[Layer]:
             handle.remove()
     if not calls:
         raise UsageError(f"{type(module).__name__}: the forward pass calls no convolution, linear layer or GDN")
-    return _merged(calls)
+    return _merged(calls) if role is None else _by_call_site(row for rows in calls.values() for row in rows)
 
 
 def _counted(module: nn.Module) -> bool:
@@ -77,3 +81,17 @@ def _merged(calls: dict[tuple[str, int, int], list[Layer]]) -> list[Layer]:
         label = f"{name}@{number}" if sizes[name] > 1 else name
         result.append(replace(rows[0], call_site=label, share=Fraction(len(rows))))
     return result
+
+
+def _by_call_site(calls: Iterable[Layer]) -> list[Layer]:
+    rows: dict[str, Layer] = {}
+    stored: set[str] = set()
+    for call in calls:
+        first = rows.get(call.call_site)
+        if first is None:
+            name = call.call_site.partition("@")[0]
+            rows[call.call_site] = replace(call, stored=name not in stored)
+            stored.add(name)
+        else:
+            rows[call.call_site] = replace(first, share=first.share + Fraction(call.operations, first.operations))
+    return list(rows.values())

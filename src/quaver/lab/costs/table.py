@@ -33,7 +33,7 @@ def table(layers: Iterable[Layer], plan: QuantPlan) -> list[dict[str, Any]]:
                 "op": layer.op,
                 "bits": bits.label if layer.planned else "W{}A{}".format(*layer.bits or ()),
                 "calls": float(layer.share),
-                "weights": layer.weights,
+                "weights": layer.stored_weights,
                 "macs": float(layer.macs),
                 "bops": float(layer.bops(bits)),
                 "file_bytes": layer.file_bytes(bits),
@@ -65,8 +65,8 @@ def totals(layers: Iterable[Layer], plan: QuantPlan, fixed_bytes: int = 0) -> di
     whole = list(layers)
     rows = [(layer, planned(plan, layer)) for layer in pruned(whole, plan)]
     # Of all weights that there were: pruning lowers the mean.
-    weights = sum(layer.weights for layer in whole if layer.planned)
-    bits = sum((layer.weight_bits(p) for layer, p in rows if layer.planned), Fraction(0))
+    weights = sum(layer.stored_weights for layer in whole if layer.planned)
+    bits = sum((layer.stored_bits(p) for layer, p in rows if layer.planned), Fraction(0))
     return {
         "bytes": Fraction(fixed_bytes + sum(layer.file_bytes(p) for layer, p in rows)),
         "bops": sum((layer.bops(p) for layer, p in rows), Fraction(0)),
