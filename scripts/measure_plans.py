@@ -1,7 +1,9 @@
-"""What plans cost and lose: results/plans.tsv, from files and from the score against floating point.
+"""What plans cost and lose: results/plans.tsv, from files and from scores against floating point.
 
-Each plan is quantized (with --qat also trained in integers), lowered, scored on training clips and measured on real
-files of the clips given; BD-rates are against --anchor's files. Finished plans are kept: run it again to go on.
+Each plan is quantized (with --qat also trained in integers), lowered, scored on 24 crops of training clips (zeta_meas)
+and measured on the clips given: bd_rate of real files against --anchor's files; bd_float of the integers in torch
+against the floating-point weights, on the middle of the clips, by the same estimate of bits (`compare_float.py`).
+Training is kept in --work: run it again to go on.
 
 usage: measure_plans.py CHECKPOINT --train DIR --work DIR --out results/plans.tsv [--plan W4A8] [--qat RECIPE] CLIP...
 """
@@ -13,29 +15,34 @@ import datetime
 import json
 import statistics
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from compare_float import in_torch, middle, point
 from real_files import Curves, curves_of
 
 from quaver.evaluate.bdrate import bd_rate
 from quaver.evaluate.points import write_table
+from quaver.evaluate.run import read_clip
 from quaver.lab.analyse.clips import choose_clips
+from quaver.lab.analyse.quaver_adapter import QuaverAdapter
 from quaver.lab.analyse.score import float_curves, score
 from quaver.lab.data.cache import ClipCache, build_cache
 from quaver.lab.lower.command import read_plan
 from quaver.lab.lower.model import calibrate, lower
 from quaver.lab.models.codec import Codec
-from quaver.lab.models.weights import read_codec
+from quaver.lab.models.weights import read_codec, weights_hash
 from quaver.lab.quant.plan import QuantPlan
 from quaver.lab.train.loop import sequence_at, train
 from quaver.lab.train.recipes import Stage, load_recipe
 from quaver.runtime.model import load_model, read_model, save_model
 
 QUALITIES = (6, 22, 38, 54)
+SCORED, TORCH_FRAMES, TORCH_SIZE = 24, 8, (320, 192)  # clips of the score; what torch codes of the clips given
 HEADER = (
     "plan_hash", "name", "method", "model_hash", "avg_wbits", "bytes", "bops_per_pixel", "ms_meas", "zeta_meas",
-    "stderr", "bd_rate", "anchor", "qat_steps", "seed", "date",
+    "stderr", "bd_rate", "anchor", "bd_float", "qat_steps", "seed", "date",
 )  # fmt: skip
 
 
@@ -51,13 +58,31 @@ def quantized(arguments: argparse.Namespace, plan: QuantPlan, clips: ClipCache, 
     return train(recipe, clips, skeleton, folder, True, arguments.checkpoint, plan=plan)
 
 
-def anchor_curves(arguments: argparse.Namespace) -> Curves:
-    """The anchor's points, measured once."""
-    model = load_model(arguments.anchor)
-    kept = arguments.work / f"anchor-{model.hash.hex()[:16]}-{arguments.frames}.json"
-    if not kept.exists():
-        kept.write_text(json.dumps(curves_of(model, arguments.clips, QUALITIES, arguments.frames)[0]))
-    return {clip: [tuple(point) for point in points] for clip, points in json.loads(kept.read_text()).items()}
+def torch_curves(codec: Codec, arguments: argparse.Namespace, integer: bool) -> Curves:
+    """The codec in torch on the middle of the clips."""
+    adapter = QuaverAdapter(codec, QUALITIES)
+    curves: Curves = {}
+    for clip in arguments.clips:
+        frames = middle(read_clip(clip, TORCH_FRAMES), *TORCH_SIZE)
+        decoded, rates = in_torch(adapter, frames, integer)
+        rows = (
+            point(clip.stem, "", "", quality, frames, pictures, rate)
+            for quality, pictures, rate in zip(QUALITIES, decoded, rates, strict=True)
+        )
+        curves[clip.stem] = [(float(row["bpp"]), float(row["psnr_611"])) for row in rows]
+    return curves
+
+
+def kept(path: Path, make: Callable[[], Curves]) -> Curves:
+    """Curves that are measured once."""
+    if not path.exists():
+        path.write_text(json.dumps(make()))
+    return {clip: [tuple(pair) for pair in points] for clip, points in json.loads(path.read_text()).items()}
+
+
+def mean_rate(anchor: Curves, tested: Curves) -> float:
+    """Mean BD-rate over clips in percent."""
+    return statistics.mean(bd_rate(anchor[clip], tested[clip]).percent for clip in tested)
 
 
 def operations(plan: QuantPlan, codec: Codec) -> tuple[float, float]:
@@ -97,18 +122,26 @@ def main() -> None:
     path = arguments.work / f"{plan.name}-{method}.qvm"
     save_model(lower(codec, path.stem), path)
     model = read_model(path)
-    chosen = choose_clips(found, 6, 8, 128)
-    baseline = float_curves(read_codec(arguments.checkpoint, load_model("skeleton")), chosen)
-    zeta = score(codec, chosen, baseline)
+    chosen = choose_clips(found, SCORED, 8, 128)
+    weights = read_codec(arguments.checkpoint, load_model("skeleton"))
+    zeta = score(codec, chosen, float_curves(weights, chosen))
+    whole = kept(
+        arguments.work / f"float-{weights_hash(weights)[:16]}.json", lambda: torch_curves(weights, arguments, False)
+    )
+    to_float = mean_rate(whole, torch_curves(codec, arguments, True))
+    reference = load_model(arguments.anchor)
+    digest = reference.hash.hex()[:16]
+    anchor = kept(
+        arguments.work / f"anchor-{digest}-{arguments.frames}.json",
+        lambda: curves_of(reference, arguments.clips, QUALITIES, arguments.frames)[0],
+    )
     tested, ms = curves_of(model, arguments.clips, QUALITIES, arguments.frames)
-    anchor = anchor_curves(arguments)
-    delta = statistics.mean(bd_rate(anchor[clip], tested[clip]).percent for clip in tested)
     bits, bops = operations(plan, codec)
     steps = 0 if arguments.qat is None else load_recipe(arguments.qat).steps
-    reference = load_model(arguments.anchor).hash.hex()[:16]
     row = (
         plan.hash, plan.name, method, model.hash.hex()[:16], f"{bits:.2f}", path.stat().st_size, f"{bops:.0f}",
-        f"{ms:.1f}", f"{zeta.zeta:.4f}", f"{zeta.stderr:.4f}", f"{delta:.2f}", reference, steps, 1,
+        f"{ms:.1f}", f"{zeta.zeta:.4f}", f"{zeta.stderr:.4f}", f"{mean_rate(anchor, tested):.2f}", digest,
+        f"{to_float:.2f}", steps, 1,
         datetime.date.today(),
     )  # fmt: skip
     old = []

@@ -193,3 +193,18 @@ def test_quaver_in_closed_loop(codec: Codec, tmp_path: Path) -> None:
     assert set(states["call_site"]) == {"picture", "latents", "vectors"}
     assert table.rows["zeta"].drop_nulls().is_finite().all()
     assert {"intra.encoder", "inter.encoder"} <= set(adapter.encoder_only)
+
+
+def test_weights_that_are_masked_as_they_run_have_one_hash() -> None:
+    class Masking(ToyAdapter):
+        def step(self, frame, state, points):  # type: ignore[no-untyped-def]
+            self.module.context["memory"].weight.data[..., 0] = 0
+            return super().step(frame, state, points)
+
+    adapter = Masking()
+    config = AnalyseConfig(
+        "module", (8,), ("open",), ("w",), frames=2, drift_frames=0, impulse_frames=0, noise=2, pairs=False,
+        proxies=False,
+    )  # fmt: skip
+    first, again = (analyse(adapter, toy_clips(frames=2), config) for _ in range(2))
+    assert first.manifest["model_hash"] == again.manifest["model_hash"]

@@ -58,8 +58,9 @@ def analyse(
         raise UsageError(f"clips of {clips.frames} frames; this analysis needs {config.longest}")
     if dask is not None and out is None:
         raise UsageError("a cluster needs a folder (out) that its workers see")
-    note = manifest(adapter, clips, config.to_dict())
+    # Before the weights are hashed: some layers write theirs as they run, such as masked convolutions.
     seen = survey(adapter, clips, config.frames, config.bits, config.only)
+    note = manifest(adapter, clips, config.to_dict())
     setup = Setup(adapter, clips, seen, config.seed)
     cache = ResultCache(out / "cache") if out else None
     bench = Bench(setup)
