@@ -8,12 +8,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
 from quaver.runtime import native
+from quaver.runtime.native.protocol import Kernels
 
 from .native_cases import CASES, Case
 
@@ -91,6 +93,31 @@ def test_the_environment_turns_kernels_off() -> None:
     code = "from quaver.runtime import native; print(native.kernels)"
     run = subprocess.run([sys.executable, "-c", code], env={**os.environ, "QUAVER_NATIVE": "0"}, capture_output=True)
     assert run.stdout.strip() == b"None"
+
+
+def test_an_older_build_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    names = [name for name in vars(Kernels) if not name.startswith("_")]
+    module: Any = ModuleType("_kernels")
+    for name in names:
+        setattr(module, name, lambda *arguments: None)
+    assert native.usable(module) is module and capsys.readouterr().err == ""
+    del module.saved_error
+    assert native.usable(module) is None
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and "saved_error is missing" in lines[0] and "NumPy is used" in lines[0]
+    assert {"phase_planes", "saved_error"} <= set(names) and len(names) == 15
+
+
+def test_numpy_does_the_work_of_an_older_build() -> None:
+    """The whole import, with a stand-in for the extension."""
+    code = (
+        "import sys, types; sys.modules['quaver.runtime.native._kernels'] = types.ModuleType('_kernels')\n"
+        "import numpy as np; from quaver.runtime import native, transform\n"
+        "planes = tuple(np.zeros((side, side), np.int32) for side in (16, 8, 8))\n"
+        "print(native.kernels, transform.forward(planes).shape)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.stdout.startswith("None (") and run.stderr.count("\n") == 1 and "warning" in run.stderr
 
 
 def _flat(result: Any) -> Iterator[np.ndarray]:
