@@ -38,8 +38,27 @@ def test_one_plan_for_each_price(quaver: Quaver, where: tuple[Path, Path], tmp_p
     assert QuantPlan.load(tmp_path / "p.json").predicted["avg_bits"] <= 6.5
 
 
+def test_a_plan_with_groups_runs(quaver: Quaver, where: tuple[Path, Path], tmp_path: Path) -> None:
+    weights, videos = where
+    done = quaver("search", weights, "--data", videos, "--out", tmp_path / "p.json", "--steps", 1, "--clips", 1,
+                  "--crop", 32, "--groups", "0.3")  # fmt: skip
+    assert done.code == 0 and "a layer" in done.out, done.err
+    plan = QuantPlan.load(tmp_path / "p.json")
+    assert any(layer.groups for layer in plan.layers.values()) and plan.budget == {"price": 0.1, "group_price": 0.3}
+    done = quaver("quantize", weights, tmp_path / "m.qvm", "--plan", tmp_path / "p.json", "--calibrate", videos,
+                  "--sequences", 1)  # fmt: skip
+    assert done.code == 0 and (tmp_path / "m.qvm").is_file(), done.err
+
+
 @pytest.mark.parametrize(
-    "wrong", [("--price", "a"), ("--price", "-1"), ("--budget", "bits=4", "--crop", 32), ("--crop", 33)]
+    "wrong",
+    [
+        ("--groups", "1", "--budget", "bytes=50%"),
+        ("--price", "a"),
+        ("--price", "-1"),
+        ("--budget", "bits=4", "--crop", 32),
+        ("--crop", 33),
+    ],
 )
 def test_what_is_illegal(quaver: Quaver, where: tuple[Path, Path], tmp_path: Path, wrong: tuple[object, ...]) -> None:
     weights, videos = where

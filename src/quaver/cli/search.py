@@ -1,4 +1,4 @@
-"""`quaver search`: bits for every layer by gradient descent, beside `quaver allocate`'s integer programme."""
+"""`quaver search`: bits, and groups of channels, by gradient descent, beside `quaver allocate`'s integer programme."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ def search(
         typer.Option(help="bytes, bops, ms or avg_bits=VALUE, or a share of W7A8; repeatable. Else --price."),
     ] = None,
     price: Annotated[str, typer.Option(help="Of bit operations, as shares of the rate; several draw a front.")] = "0.1",
+    groups: Annotated[
+        float | None,
+        typer.Option(min=0, help="Also which input channels share a scale, at this price of what groups cost."),
+    ] = None,
     error_price: Annotated[float, typer.Option(min=0, help="Of the mean quantization error.")] = 0.1,
     steps: Annotated[int, typer.Option(min=1, help="Gradient steps.")] = 200,
     profile: Annotated[str, typer.Option(help="A hardware profile: a name or a .json.")] = "onnx-cpu",
@@ -33,7 +37,8 @@ def search(
     skeleton: Annotated[str, typer.Option(help="The model it was trained over.")] = "skeleton",
     seed: Annotated[int, typer.Option(help="Of crops and batches.")] = 0,
 ) -> None:
-    """Search bits by gradient descent on J, the quantization error and costs, for `quaver quantize --plan`."""
+    """Search bits, and groups of channels, by gradient descent on J, the quantization error and costs, for `quaver
+    quantize --plan`."""
     import torch
     from rich.console import Console
     from rich.progress import Progress, TaskID
@@ -46,7 +51,9 @@ def search(
     from quaver.lab.manifest import beside, write_manifest
 
     prices = _prices(price)
-    config = SearchConfig(steps=steps, error_price=error_price, seed=seed)
+    if groups is not None and budget:
+        raise UsageError("--groups and --budget: groups are searched at a price, not under budgets; give --price")
+    config = SearchConfig(steps=steps, error_price=error_price, group_price=groups, seed=seed)
     workload, console = workload_of(size, side), Console(stderr=True)
     torch.set_num_threads(1)
     with ExitStack() as stack:
@@ -70,6 +77,9 @@ def search(
             plan.save(path)
             write_manifest(beside(path), searcher.note(own, budget or ()), {"plan_hash": plan.hash})
             costs = "  ".join(f"{key} {value:,.6g}" for key, value in plan.predicted.items())
+            if groups is not None:
+                number = [max(layer.groups or (0,)) + 1 for layer in plan.layers.values()]
+                costs += f"  groups {sum(number) / len(number):.3g} a layer"
             print(f"{path}: {plan.hash}  {costs}", flush=True)
 
 

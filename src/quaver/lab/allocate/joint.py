@@ -1,5 +1,5 @@
-"""Bits and groups of channels in one search: J / R + lambda_q E_q + lambda_c C / C_full, where C counts the bit
-operations of groups as those of products.
+"""Bits and groups of channels in one search: J / R + lambda_q E_q + lambda_c C / C_full + mu G / C_full, where C counts
+the bit operations of products and G those of groups; mu is lambda_c unless said otherwise.
 
 Every input has one scale per channel, relaxed into groups (`quant.learned_groups`), at its largest width; at the
 others they are wider in the proportion that the least squared error asks for.
@@ -7,7 +7,7 @@ others they are wider in the proportion that the least squared error asks for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -83,7 +83,12 @@ class JointSearch(Search):
 
     def _shares(self) -> dict[str, Tensor]:
         shares = super()._shares()
-        return shares | {"bops": shares["bops"] + self._groups.loss_cost()}
+        return shares | {"groups": self._groups.loss_cost()}
+
+    def _price(self, shares: Mapping[str, Tensor]) -> Tensor:
+        given = self.config.group_price
+        mu = self.config.cost_price if given is None else given
+        return super()._price(shares) + mu * shares["groups"]
 
     def _hardened(self) -> dict[str, LayerPlan]:
         plans = super()._hardened()

@@ -41,6 +41,7 @@ class SearchConfig:
     operating point; frames: that gradients pass through. horizon: the first frame counts as one of so many: groups are
     longer than what gradients pass through. error_price, cost_price: lambda_q, lambda_c. cost: the budget
     that cost_price is for. hinge: per share of a budget that is exceeded; with budgets cost_price is not used.
+    group_price: mu, of the bit operations that groups of channels cost (`JointSearch`); None: cost_price.
     """
 
     steps: int = 200
@@ -52,6 +53,7 @@ class SearchConfig:
     cost_price: float = 0.1
     cost: str = "bops"
     hinge: float = 5.0
+    group_price: float | None = None
     weight_bits: range = range(2, 8)
     activation_bits: range = range(2, 9)
     seed: int = 0
@@ -59,7 +61,7 @@ class SearchConfig:
     def __post_init__(self) -> None:
         if min(self.steps, self.batch) < 1 or self.frames < 2 or self.horizon < 2:
             raise UsageError("a search needs at least one step, one clip, two frames, and a horizon of two")
-        if min(self.error_price, self.cost_price, self.hinge) < 0:
+        if min(self.error_price, self.cost_price, self.hinge, self.group_price or 0) < 0:
             raise UsageError("prices and the hinge are not negative")
 
 

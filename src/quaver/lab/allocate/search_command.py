@@ -11,6 +11,7 @@ from typing import Any
 
 from quaver.errors import UsageError
 from quaver.lab.allocate.budgets import parse_budgets
+from quaver.lab.allocate.joint import JointSearch
 from quaver.lab.allocate.search import Search, SearchConfig, Step
 from quaver.lab.analyse.clips import ClipSet
 from quaver.lab.analyse.quaver_adapter import QuaverAdapter
@@ -50,13 +51,18 @@ class Searcher:
         name: str = "search",
         show: Callable[[Step], None] = lambda step: None,
     ) -> QuantPlan:
-        """Under budgets as `quaver allocate` has them, or at the price of `config`. The profile runs it."""
+        """Under budgets as `quaver allocate` has them, or at the price of `config`, with groups of channels where that
+        prices them. The profile runs it."""
         layers, machine = codec_layers(self.codec, self.workload), load_profile(self.profile)
         limits, fixed = self.limits(budgets), skeleton_bytes(self.codec.skeleton)
         adapter = QuaverAdapter(self.codec, QUALITIES)
-        search = Search(adapter, self.clips, layers, config, limits, machine, fixed)
+        kind = Search if config.group_price is None else JointSearch
+        search = kind(adapter, self.clips, layers, config, limits, machine, fixed)
         found = search.run(show)
-        budget = {key: float(limit) for key, limit in limits.items()} or {"price": config.cost_price}
+        prices = {"price": config.cost_price}
+        if config.group_price is not None:
+            prices["group_price"] = config.group_price
+        budget = {key: float(limit) for key, limit in limits.items()} or prices
         plan = QuantPlan(found, name, weights_hash(self.codec), f"search, {date.today()}", budget)
         machine.check(plan, layers)
         return replace(plan, predicted=self.costs(plan))
