@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,9 +12,9 @@ from hypothesis import strategies as st
 
 from quaver.errors import ModelError
 from quaver.runtime.executors.reference import accumulate
-from quaver.runtime.graph import ACCUMULATOR_LIMIT, Add, Conv, IntegerGraph, Port
+from quaver.runtime.graph import ACCUMULATOR_LIMIT, Add, Concat, Conv, IntegerGraph, Port
 
-from .graphs import convolution, separable
+from .graphs import convolution, separable, sixteen_bits
 
 
 def alone(conv: Conv) -> IntegerGraph:
@@ -62,6 +63,10 @@ def test_bound_is_reached_where_zero_point_is_in_the_middle() -> None:
         ({"weight": np.zeros((2, 3, 1, 1), np.int16)}, "int8"),
         ({"input": "nowhere"}, "before it is made"),
         ({"output": "x"}, "made twice"),
+        ({"x_bytes": 2}, "cannot read 'x', which has 8 bits"),
+        ({"y_bytes": 2}, "output 'y' does not have 1 bytes"),
+        ({"y_bytes": 3}, "1 and 2 are legal"),
+        ({"y_bytes": 2, "high": 65536}, "not a range inside 0..65535"),
     ],
 )
 def test_illegal_convolutions_are_refused(change: dict[str, object], said: str) -> None:
@@ -72,13 +77,54 @@ def test_illegal_convolutions_are_refused(change: dict[str, object], said: str) 
         IntegerGraph("g", *ports, (dataclasses.replace(legal, **change),))
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, None),
+        ({"x_bytes": 1}, "cannot read 'x', which has 16 bits"),
+        ({"bias": np.full(2, (1 << 31) - 4 * (1 << 15), np.int32)}, r"not below 2\*\*31"),
+        ({"weight": np.ones((2, 4, 3, 3), np.int8)}, "1x1 convolutions alone"),
+        ({"weight": np.ones((4, 1, 1, 1), np.int8), "groups": 4}, "1x1 convolutions alone"),
+        ({"x_zero": 1 << 16}, "zero-point"),
+    ],
+)
+def test_what_reads_sixteen_bits(change: dict[str, object], said: str | None) -> None:
+    conv = convolution(np.random.default_rng(0), "y", "x", 4, 2, x_zero=1 << 15, wide=(2, 1))
+    weight = change.get("weight", np.ones_like(conv.weight))
+    conv = dataclasses.replace(conv, **{"weight": weight, **change})
+    outputs = len(conv.weight)
+    conv = dataclasses.replace(conv, bias=np.resize(conv.bias, outputs), multiplier=np.ones(outputs, np.float32))
+    ports = (Port("x", 4, 128, 2),), (Port("y", outputs, 128),)
+    if said is None:
+        IntegerGraph("g", *ports, (conv,))
+    else:
+        with pytest.raises(ModelError, match=said):
+            IntegerGraph("g", *ports, (conv,))
+
+
+def test_nothing_else_reads_sixteen_bits() -> None:
+    ports = (Port("a", 3, 128, 2), Port("b", 3, 128)), (Port("c", 3, 128),)
+    for node in (Add("a", "b", "c"), Concat(("b", "a"), "c")):
+        with pytest.raises(ModelError, match="'c' cannot read 'a', which has 16 bits"):
+            IntegerGraph("g", *ports, (node,))
+
+
 def test_unequal_sums_are_refused() -> None:
     with pytest.raises(ModelError, match="adds 3 to 2"):
         IntegerGraph("g", (Port("a", 3, 128), Port("b", 2, 128)), (Port("c", 3, 128),), (Add("a", "b", "c"),))
 
 
-def test_description_and_arrays_restore_the_graph() -> None:
-    graph = separable(1)
+def test_layers_of_eight_bits_are_described_as_ever() -> None:
+    """Models without wide layers keep their hash; those with are refused by readers that do not know them."""
+    nodes = separable(1).to_arrays()[0]["nodes"]
+    assert {node["op"] for node in nodes} == {"conv", "add", "concat"}
+    assert not any("x_bytes" in node for node in nodes)
+    assert {node["op"] for node in sixteen_bits(1).to_arrays()[0]["nodes"]} == {"wide", "add"}
+
+
+@pytest.mark.parametrize("make", [separable, sixteen_bits])
+def test_description_and_arrays_restore_the_graph(make: Callable[[int], IntegerGraph]) -> None:
+    graph = make(1)
     again = IntegerGraph.from_arrays(*graph.to_arrays())
     assert again.to_arrays()[0] == graph.to_arrays()[0]
     for key, array in graph.to_arrays()[1].items():

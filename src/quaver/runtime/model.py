@@ -81,7 +81,9 @@ class IntegerModel:
             raise ModelError(f"model {self.name!r}: networks {', '.join(sorted(self.graphs))} are not a full set")
         for key, graph in self.graphs.items():
             ports = tuple(port.name for port in graph.inputs), tuple(port.name for port in graph.outputs)
-            if ports != GRAPHS[key] or any(port.zero_point != 128 for port in graph.inputs + graph.outputs):
+            if ports != GRAPHS[key] or any(
+                (port.zero_point, port.bytes) != (128, 1) for port in graph.inputs + graph.outputs
+            ):
                 raise ModelError(f"model {self.name!r}: network {key!r} has other ports than {GRAPHS[key]}")
         if self.patches is not None and not self.graphs:
             raise ModelError(f"model {self.name!r}: a patch table without networks")

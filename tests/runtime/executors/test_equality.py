@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,10 +13,11 @@ from quaver.runtime.executors import select
 from quaver.runtime.executors.onnx_runtime import OnnxExecutor
 from quaver.runtime.executors.reference import ReferenceExecutor, accumulate, requantize
 from quaver.runtime.executors.strips import StripRunner
-from quaver.runtime.graph import Conv
+from quaver.runtime.graph import Conv, IntegerGraph
 
-from ..graphs import convolution, inputs_for, separable
+from ..graphs import convolution, inputs_for, separable, sixteen_bits
 
+Make = Callable[[int, int], IntegerGraph]
 SIZES = ((1, 1), (3, 5), (8, 17), (23, 40))
 
 
@@ -22,8 +25,9 @@ SIZES = ((1, 1), (3, 5), (8, 17), (23, 40))
 @pytest.mark.parametrize("optimize", [True, False])
 @pytest.mark.parametrize("float32", [False, True])
 @pytest.mark.parametrize("seed", range(4))
-def test_every_tensor(seed: int, float32: bool, optimize: bool, threads: int) -> None:
-    graph = separable(seed, channels=(8, 12, 16, 33)[seed])
+@pytest.mark.parametrize("make", [separable, sixteen_bits])
+def test_every_tensor(make: Make, seed: int, float32: bool, optimize: bool, threads: int) -> None:
+    graph = make(seed, (8, 12, 16, 33)[seed])
     reference = ReferenceExecutor().prepare(graph)
     runner = OnnxExecutor(float32, optimize).prepare(graph, threads)
     for number, (height, width) in enumerate(SIZES):
@@ -32,6 +36,7 @@ def test_every_tensor(seed: int, float32: bool, optimize: bool, threads: int) ->
         assert traced.keys() == expected.keys()
         for name, tensor in expected.items():
             np.testing.assert_array_equal(traced[name], tensor, name)
+            assert traced[name].dtype == tensor.dtype, name
         for name, tensor in outputs.items():
             np.testing.assert_array_equal(tensor, expected[name], name)
 
@@ -60,6 +65,25 @@ def test_float_tensors_hold_exact_integers() -> None:
         assert np.abs(sums).max() <= conv.largest_sums().max() < 1 << 24
         np.testing.assert_array_equal(sums.astype(np.float32).astype(np.int64), sums)
         np.testing.assert_array_equal(requantize(sums, conv), tensors[conv.output])
+
+
+def test_sixteen_bits_are_two_products() -> None:
+    """The sums over either byte are exact in float32, and 256 times one plus the other rounds as the whole does."""
+    rng = np.random.default_rng(0)
+    conv = convolution(rng, "y", "x", 500, 8, x_zero=1 << 15, wide=(2, 1))
+    full = replace(conv, weight=np.full_like(conv.weight, 64), bias=np.full_like(conv.bias, (1 << 29) - 1))
+    x = rng.choice(np.array([0, 1, 255, 256, 65534, 65535], np.uint16), (500, 4, 5))
+    for each, codes in ((conv, x), (full, x), (full, np.full_like(x, 65535)), (full, np.zeros_like(x))):
+        sums = accumulate(each, codes)
+        assert np.abs(sums).max() <= each.largest_sums().max() < 1 << 31
+        byte = [
+            accumulate(replace(each, x_bytes=1, x_zero=zero, bias=bias), part)
+            for part, zero, bias in ((codes >> 8, 128, each.bias >> 8), (codes & 255, 0, each.bias & 255))
+        ]
+        np.testing.assert_array_equal(256 * byte[0] + byte[1], sums)
+        assert max(np.abs(part).max() for part in byte) < 1 << 24
+        high, low = (part.astype(np.float32) for part in byte)
+        np.testing.assert_array_equal(np.float32(256) * high + low, sums.astype(np.float32))
 
 
 def saturating_sums(conv: Conv, x: np.ndarray) -> np.ndarray:

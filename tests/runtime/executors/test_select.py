@@ -14,7 +14,7 @@ from quaver.runtime.executors.reference import ReferenceExecutor, compute, requa
 from quaver.runtime.graph import Conv, IntegerGraph
 from quaver.runtime.model import load_model
 
-from ..graphs import separable
+from ..graphs import separable, sixteen_bits
 
 
 class Emulated:
@@ -98,6 +98,14 @@ def test_wrong_integers_are_noticed(wrong: Emulated, seed: int) -> None:
 
 def test_multipliers_folded_into_weights_are_noticed() -> None:
     assert select.self_test(Fused(), select.probe(small())) is not None
+
+
+@pytest.mark.parametrize("name", ["onnx", "onnx-f32"])
+def test_layers_of_sixteen_bits_are_tested(name: str) -> None:
+    probe = select.probe([sixteen_bits(1)])
+    assert {(conv.x_bytes, conv.y_bytes) for conv in probe.convolutions()} == {(1, 2), (2, 1), (2, 2)}
+    assert select.self_test(select.executor(name), probe) is None
+    assert select.self_test(Wrong(), probe) is not None
 
 
 def test_the_probe_has_every_form_once() -> None:

@@ -6,9 +6,11 @@ from quaver.runtime.graph import Add, Conv, IntegerGraph, Node
 
 
 def peak_bytes(graph: IntegerGraph, map: tuple[int, int]) -> int:
-    """The largest sum of tensors alive during a node, one byte per value: each from the node that makes it to the last
-    that reads it, inputs from the beginning, outputs to the end."""
+    """The largest sum of tensors alive during a node, one byte per value, two of a wide tensor: each from the node that
+    makes it to the last that reads it, inputs from the beginning, outputs to the end."""
     sizes = {name: channels * map[0] * map[1] for name, channels in tensor_channels(graph).items()}
+    for conv in graph.convolutions():
+        sizes[conv.output] *= conv.y_bytes
     last = {name: number for number, node in enumerate(graph.nodes) for name in reads(node)}
     last |= {port.name: len(graph.nodes) for port in graph.outputs}
     alive, peak = {port.name for port in graph.inputs}, 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -36,8 +37,8 @@ class ReferenceExecutor:
         return ReferenceRunner(graph)
 
 
-def compute(node: Node, tensors: Mapping[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """One node's output."""
+def compute(node: Node, tensors: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    """One node's output; u16 where it is wide."""
     if isinstance(node, Concat):
         return np.concatenate([tensors[name] for name in node.inputs])
     if isinstance(node, Add):
@@ -46,7 +47,7 @@ def compute(node: Node, tensors: Mapping[str, NDArray[np.uint8]]) -> NDArray[np.
     return requantize(accumulate(node, tensors[node.input]), node)
 
 
-def accumulate(conv: Conv, x: NDArray[np.uint8]) -> NDArray[np.int64]:
+def accumulate(conv: Conv, x: NDArray[Any]) -> NDArray[np.int64]:
     """bias + sum of w (x - x_zero), (O, h, w). float64 products, in which every sum is an exact integer."""
     edge = conv.kernel // 2
     centred = np.pad(x.astype(np.float64) - conv.x_zero, ((0, 0), (edge, edge), (edge, edge)))
@@ -60,7 +61,9 @@ def accumulate(conv: Conv, x: NDArray[np.uint8]) -> NDArray[np.int64]:
     return sums.astype(np.int64) + conv.bias[:, None, None]
 
 
-def requantize(sums: NDArray[np.int64], conv: Conv) -> NDArray[np.uint8]:
+def requantize(sums: NDArray[np.int64], conv: Conv) -> NDArray[Any]:
     """clamp(rint(fl32(float32(sums) * multiplier)) + y_zero, low, high)."""
     scaled = np.rint(sums.astype(np.float32) * conv.multiplier[:, None, None])
-    return np.clip(scaled.astype(np.float64) + conv.y_zero, conv.low, conv.high).astype(np.uint8)
+    return np.clip(scaled.astype(np.float64) + conv.y_zero, conv.low, conv.high).astype(
+        np.uint16 if conv.y_bytes == 2 else np.uint8
+    )

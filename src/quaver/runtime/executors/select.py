@@ -10,6 +10,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,24 +73,35 @@ def probe(graphs: Iterable[IntegerGraph]) -> IntegerGraph:
     found: dict[tuple[object, ...], Conv] = {}
     for graph in graphs:
         for conv in graph.convolutions():
-            key = (conv.weight.shape, conv.groups, conv.x_zero, conv.y_zero, conv.low, conv.high)
+            key = (
+                conv.weight.shape,
+                conv.groups,
+                conv.x_zero,
+                conv.y_zero,
+                conv.low,
+                conv.high,
+                conv.x_bytes,
+                conv.y_bytes,
+            )
             name = f"{graph.name}/{conv.name}"
             found.setdefault(key, replace(conv, name=name, input=f"{name} in", output=name))
-    inputs = [Port(conv.input, conv.weight.shape[1] * conv.groups, conv.x_zero) for conv in found.values()]
-    outputs = [Port(conv.output, conv.weight.shape[0], conv.y_zero) for conv in found.values()]
+    convs = found.values()
+    inputs = [Port(conv.input, conv.weight.shape[1] * conv.groups, conv.x_zero, conv.x_bytes) for conv in convs]
+    outputs = [Port(conv.output, conv.weight.shape[0], conv.y_zero, conv.y_bytes) for conv in convs]
     return IntegerGraph("self-test", tuple(inputs), tuple(outputs), tuple(found.values()))
 
 
-def _codes(conv: Conv, height: int, width: int) -> NDArray[np.uint8]:
+def _codes(conv: Conv, height: int, width: int) -> NDArray[Any]:
     """Inputs (I, height, width), the same each time: columns of extreme codes and of uniform ones in turn, then two
     columns that drive an output channel a row towards its largest and its smallest sum."""
     outputs, per_group = conv.weight.shape[:2]
     shape = per_group * conv.groups, height, width
-    uniform = hashlib.shake_128(f"{conv.name} {shape}".encode()).digest(math.prod(shape))
-    codes = np.frombuffer(uniform, np.uint8).reshape(shape).copy()
-    codes[:, :, ::2] = np.where(codes[:, :, ::2] < 128, 0, 255)
+    kind, largest = (np.uint8, 255) if conv.x_bytes == 1 else (np.uint16, 65535)
+    uniform = hashlib.shake_128(f"{conv.name} {shape}".encode()).digest(math.prod(shape) * conv.x_bytes)
+    codes = np.frombuffer(uniform, kind).reshape(shape).copy()
+    codes[:, :, ::2] = np.where(codes[:, :, ::2] <= largest // 2, 0, largest)
     drive = conv.weight.sum((2, 3)) > 0  # (O, I), or (O, 1) where each input has outputs of its own
     rows = drive[np.arange(height) % outputs].T if conv.groups == 1 else drive[:: outputs // conv.groups]
-    codes[:, :, -2] = np.where(rows, 255, 0)
-    codes[:, :, -1] = np.where(rows, 0, 255)
+    codes[:, :, -2] = np.where(rows, largest, 0)
+    codes[:, :, -1] = np.where(rows, 0, largest)
     return codes
