@@ -177,4 +177,6 @@ def _node(name: str, arrays: channels.Arrays, sites: tuple[Site, Site], x: str, 
         groups=arrays.groups,
         low=target.low,
         high=target.high,
+        x_bytes=2 if source.wide else 1,
+        y_bytes=2 if target.wide else 1,
     )

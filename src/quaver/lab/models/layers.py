@@ -15,12 +15,13 @@ from torch.nn import functional as F
 from quaver.lab.twin.rounding import clamp_ste, round_ste
 
 PORT_SCALE = 1 / 64  # of every network input and output; zero-point 128
-WEIGHT_BITS, ACTIVATION_BITS = 7, 8  # where no plan says otherwise; the runtime takes no more
+WEIGHT_BITS, ACTIVATION_BITS = 7, 8  # where no plan says otherwise; most that the runtime takes
+WIDE_BITS = 16  # of what a 1x1 layer alone reads: two bytes
 SPLIT_GAIN = 32  # weight of an entry's split channels: fine enough for a quarter of a step, and 7 bits
 
 
 class Site(nn.Module):
-    """Where an activation is stored as u8: real value = scale * (code - zero), codes low..high.
+    """Where an activation is stored as u8, or u16 (`wide`): real value = scale * (code - zero), codes low..high.
 
     ``scale``: one, or one per channel. ``log_gain``: what integer-aware training multiplies the scale by, as a
     logarithm; ports are fixed and have none. ``shared``: more than one layer reads it, so that none may narrow it.
@@ -55,6 +56,17 @@ class Site(nn.Module):
     @property
     def high(self) -> int:
         return self.low + (1 << self.bits) - 1
+
+    @property
+    def wide(self) -> bool:
+        """More than 8 bits, in two bytes."""
+        return self.bits > ACTIVATION_BITS
+
+    def set_bits(self, bits: int) -> None:
+        """Up to 16; wide codes have their zero-point at the lowest or in the middle of 16 bits."""
+        self.bits = bits
+        if self.wide and self.zero != 0:
+            self.zero = 1 << (WIDE_BITS - 1)
 
     def set_channels(self, channels: int, bits: Sequence[int] | None, split: tuple[int, ...]) -> None:
         """Bits of each channel where they differ, and channels to split."""
@@ -196,8 +208,17 @@ class Conv(nn.Module):
             codes = self.entry.requantize(codes * _broadcast(gain), rescale)
             source = self.entry
         weight, bias, multiplier = self.integers(source, target)
-        sums = F.conv2d(codes, weight, bias, padding=self.kernel // 2, groups=self.groups)
+        sums = self._byte_sums(codes, weight, bias) if source.wide else self._sums(codes, weight, bias)
         return target.requantize(sums, multiplier) * _broadcast(target.steps())
+
+    def _sums(self, codes: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return F.conv2d(codes, weight, bias, padding=self.kernel // 2, groups=self.groups)
+
+    def _byte_sums(self, codes: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """float32(acc) of codes of 16 bits: either byte's sum is exact, and their one addition rounds."""
+        high, biases = torch.floor(codes.detach() / 256), torch.floor(bias.detach() / 256)
+        low = self._sums(codes - 256 * high, weight, bias - 256 * biases)
+        return 256 * self._sums(high, weight, biases) + low
 
     def entry_integers(self, source: Site) -> tuple[Tensor, Tensor]:
         """(weights, float32 multipliers), each (I,): from the source's codes to the entry's."""
@@ -224,7 +245,8 @@ class Conv(nn.Module):
         step = largest * torch.exp(self.log_clip) / limit.clamp(min=1)
         edge = limit[:, None, None, None]
         codes = torch.maximum(torch.minimum(round_ste(weight / step[:, None, None, None]), edge), -edge)
-        bias = round_ste(self.bias / (step * common)).clamp(-(2.0**22), 2.0**22)
+        most = 2.0**29 if source.wide else 2.0**22  # a quarter of what an accumulator may be
+        bias = round_ste(self.bias / (step * common)).clamp(-most, most)
         return codes, bias * (limit > 0), step * common / target.steps()
 
 

@@ -1,7 +1,8 @@
 """A QuantPlan in Quaver's own codec: bits of weights and sites, and the scales that suit them.
 
 What profile 1 can run: 2 to 7 weight bits (0 for a pruned output channel), 2 to 8 activation bits, scales and bits
-per group of input channels, split input channels of layers that are not depthwise. A layer whose input is stored for
+per group of input channels, split input channels of layers that are not depthwise; 9 to 16 activation bits of 1x1
+layers whose input is stored for them alone (docs/decisions/0015). A layer whose input is stored for
 it alone changes that site; one that reads a port or a residual stream, which have 8 bits and scales of their own, gets
 an entry: its input brought to the layer's own grid.
 """
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from quaver.errors import UsageError
 from quaver.lab.models.codec import Codec
-from quaver.lab.models.layers import ACTIVATION_BITS, WEIGHT_BITS, Conv, Site
+from quaver.lab.models.layers import ACTIVATION_BITS, WEIGHT_BITS, WIDE_BITS, Conv, Site
 from quaver.lab.models.wiring import Wire, wiring
 from quaver.lab.quant.plan import LayerPlan, QuantPlan
 
@@ -34,13 +35,14 @@ def shape_for(codec: Codec, plan: QuantPlan) -> dict[str, Wire]:
     for name, wire in wires.items():
         layer = plan.layers.get(name, LayerPlan(WEIGHT_BITS, ACTIVATION_BITS))
         _check(name, layer, wire.conv)
+        _check_wide(name, layer, wire)
         wire.conv.set_bits(layer.channel_bits or layer.weight_bits or WEIGHT_BITS)
         bits = layer.activation_bits or ACTIVATION_BITS
         site = wire.source
         if site.shared and (bits < ACTIVATION_BITS or layer.groups or layer.split):
             site = wire.conv.entry = Site(float(site.steps().detach().mean()), site.zero, False)
         if not site.shared:
-            site.bits = bits
+            site.set_bits(bits)
             if layer.groups:
                 site.scale = site.scale.expand(len(layer.groups)).clone()
             own = None if layer.group_bits is None else [layer.group_bits[g] for g in layer.groups or ()]
@@ -52,10 +54,8 @@ def shape_for(codec: Codec, plan: QuantPlan) -> dict[str, Wire]:
 def _check(name: str, layer: LayerPlan, conv: Conv) -> None:
     if layer.weight_bits is None or layer.weight_bits > WEIGHT_BITS:
         raise UsageError(f"{name}: {layer.weight_bits or 'float'} weight bits; profile 1 runs 2 to {WEIGHT_BITS}")
-    if layer.activation_bits is None or layer.activation_bits > ACTIVATION_BITS:
-        raise UsageError(
-            f"{name}: {layer.activation_bits or 'float'} activation bits; profile 1 runs 2 to {ACTIVATION_BITS}"
-        )
+    if layer.activation_bits is None:
+        raise UsageError(f"{name}: float activation bits; profile 1 runs 2 to {ACTIVATION_BITS}")
     outputs, inputs = conv.weight.shape[0], conv.weight.shape[1] * conv.groups
     if layer.channel_bits is not None and len(layer.channel_bits) != outputs:
         raise UsageError(f"{name}: bits for {len(layer.channel_bits)} output channels; the layer has {outputs}")
@@ -65,6 +65,19 @@ def _check(name: str, layer: LayerPlan, conv: Conv) -> None:
         raise UsageError(f"{name}: a depthwise layer adds no channels up, so none can be split; it may have groups")
     if len(set(layer.split)) < len(layer.split) or any(not 0 <= channel < inputs for channel in layer.split):
         raise UsageError(f"{name}: split channels {layer.split}: different ones of 0 to {inputs - 1} are legal")
+
+
+def _check_wide(name: str, layer: LayerPlan, wire: Wire) -> None:
+    bits, conv = layer.activation_bits, wire.conv
+    if bits is None or bits <= ACTIVATION_BITS:
+        return
+    said = f"{name}: {bits} activation bits; profile 1 runs {ACTIVATION_BITS + 1} to {WIDE_BITS}"
+    if conv.kernel > 1 or conv.groups > 1:
+        raise UsageError(f"{said} in 1x1 layers alone, 2 to {ACTIVATION_BITS} in this one")
+    if wire.source.shared:
+        raise UsageError(f"{said} where the input is this layer's own; this one reads a port or stream of 8 bits")
+    if layer.split or layer.group_bits is not None:
+        raise UsageError(f"{said} for all input channels alike, none split and none with bits of its own")
 
 
 @torch.no_grad()
