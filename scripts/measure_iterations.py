@@ -14,7 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from measure_front import Bench, fewest, wide_inputs, with_unscored
+from front_bench import Bench
+from front_plans import fewest, wide_inputs, with_unscored
 from provenance import comment
 
 from quaver.evaluate.points import read_table, write_table

@@ -1,0 +1,71 @@
+"""What all plans of a front share: weights, clips, the float baseline, what layers read, how time is measured."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from clips_apart import halves
+
+from quaver.lab.analyse.clips import choose_clips
+from quaver.lab.analyse.score import float_curves
+from quaver.lab.costs.measure import Timing, graph_ms, skeleton_entry
+from quaver.lab.costs.workload import Workload
+from quaver.lab.data.cache import build_cache
+from quaver.lab.lower.model import bring_to, layer_inputs
+from quaver.lab.models.codec import Codec
+from quaver.lab.models.weights import read_codec, weights_hash
+from quaver.lab.models.wiring import wiring
+from quaver.lab.quant.plan import QuantPlan
+from quaver.lab.train.loop import sequence_at, train
+from quaver.lab.train.recipes import Stage, load_recipe
+from quaver.runtime.model import IntegerModel, load_model
+
+WORKLOAD = Workload()
+CALIBRATION = Stage("calibration", 4, 3, size=128, batch=2, encoder=True)
+
+
+class Bench:
+    """What all plans share: weights, clips, the float baseline, what layers read."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.checkpoint, self.skeleton = arguments.checkpoint, load_model("skeleton")
+        cache = build_cache(arguments.train, arguments.cache or arguments.work / "clips", arguments.exclude)
+        self.to_use, apart = halves(cache)
+        self.apart = choose_clips(apart, 6, 8, 128)
+        codec = self.codec()
+        self.sites, self.model_hash = list(wiring(codec)), weights_hash(codec)
+        self.baseline = float_curves(codec, self.apart)
+        sequences = [sequence_at(self.to_use, 0, CALIBRATION, step) for step in range(CALIBRATION.steps)]
+        self.inputs = layer_inputs(codec, sequences, CALIBRATION)
+        self.timing = Timing(2, 9)
+        self._skeleton_ms = sum(
+            float(row.share) * skeleton_entry(row, self.timing).ms
+            for row in _skeleton_rows()
+        )  # fmt: skip
+
+    def codec(self) -> Codec:
+        return read_codec(self.checkpoint, self.skeleton)
+
+    def quantized(self, plan: QuantPlan) -> Codec:
+        codec = self.codec()
+        bring_to(codec, plan, self.inputs)
+        return codec
+
+    def trained(self, plan: QuantPlan, recipe: str, folder: Path) -> Codec:
+        out = folder / f"qat-{plan.hash}"
+        return train(load_recipe(recipe), self.to_use, self.skeleton, out, True, self.checkpoint, plan=plan)
+
+    def ms(self, model: IntegerModel) -> float:
+        """Of a mean frame at 640x360 that is decoded: whole networks, and the skeleton's steps; of one thread."""
+        networks = [(key, graph) for key, graph in model.graphs.items() if WORKLOAD.share(key)]
+        each = (float(WORKLOAD.share(key)) * graph_ms(graph, WORKLOAD.map(key), self.timing) for key, graph in networks)
+        return self._skeleton_ms + sum(each)
+
+
+def _skeleton_rows() -> Iterator[Any]:
+    from quaver.lab.costs import fixed
+
+    return (row for row in fixed.skeleton(WORKLOAD) if row.share)
