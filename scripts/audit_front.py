@@ -12,6 +12,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from provenance import comment
 from scipy.stats import spearmanr
@@ -80,25 +81,36 @@ def rank(pairs: Sequence[tuple[float, float]]) -> float:
 
 
 def picture(rows: Sequence[Row], path: Path) -> None:
-    """Before training, budgets of weight bits alone."""
+    """Before training: budgets of weight bits, and of bit operations (prices of the search among them)."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.add_subplot()
-    shown = [row for row in rows if row["budget"].startswith("avg_bits") and row["qat_steps"] == "0"]
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    untrained = [row for row in rows if row["qat_steps"] == "0"]
+    full = max(float(row["bops"]) for row in untrained if row["method"] == "uniform W7A8")
+    of_weights = [row for row in untrained if row["budget"].startswith("avg_bits")]
+    of_operations = [row for row in untrained if row["budget"].startswith(("bops", "price"))]
+    draw(left, [(row, float(row["avg_wbits"])) for row in of_weights])
+    draw(right, [(row, 100 * float(row["bops"]) / full) for row in of_operations])
+    left.set_xlabel("mean weight bits (inputs: 8)")
+    right.set_xlabel("bit operations, % of W7A8")
+    left.set_ylabel("measured zeta, share of the rate")
+    left.legend()
+    figure.savefig(path, dpi=120)
+
+
+def draw(axes: Any, points: Sequence[tuple[Row, float]]) -> None:
+    """Measured zeta of (row, place on the axis), a line for each method."""
     for name, style in STYLES.items():
-        own = sorted((row for row in shown if family(row) == name), key=lambda row: float(row["avg_wbits"]))
-        x, y, error = ([float(row[key]) for row in own] for key in ("avg_wbits", "zeta_meas", "stderr"))
+        own = sorted(((x, row) for row, x in points if family(row) == name), key=lambda pair: pair[0])
+        x = [place for place, _ in own]
+        y, error = ([float(row[key]) for _, row in own] for key in ("zeta_meas", "stderr"))
         if name == "random":
             axes.errorbar(x, y, error, fmt=".", color=style, label=name, zorder=0, capsize=2)
         elif own:
             axes.errorbar(x, y, error, fmt=style[2:], color=style[:2], label=name, ms=5, capsize=2)
     axes.set_yscale("log")
-    axes.set_xlabel("mean weight bits (inputs: 8)")
-    axes.set_ylabel("measured zeta, share of the rate")
     axes.grid(alpha=0.3, which="both")
-    axes.legend()
-    figure.savefig(path, dpi=120)
 
 
 def main() -> None:
