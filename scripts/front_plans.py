@@ -136,7 +136,7 @@ def pruned(bench: Bench, arguments: argparse.Namespace, budget: str) -> Wanted:
 
     def make() -> QuantPlan:
         found = prepare(arguments.table, arguments.checkpoint, [budget], channel_points=0)
-        choices, clips = found.choices, choose_clips(bench.to_use, 2, 8, 96, 1)
+        choices, clips = found.choices, choose_clips(bench.to_use, 12, 4, 96, 1)
         sites = {site for site, kind, _ in choices.scores.layers if kind == "w"}
         zeta_at = {site: choices.scores.layers[site, "w", 7] for site in sites}
         gains, common = amplification(SensitivityTable.load(arguments.table))

@@ -61,6 +61,16 @@ def test_channels_become_options() -> None:
     assert problem.options[A][best.choice[A]].plan.channel_bits is not None
 
 
+def test_points_of_channels_have_widths_that_the_machine_runs() -> None:
+    """8 bits were scored and the machine has 7: no point is lost to them."""
+    scores = replace(SCORES, channels={(A, "w"): {2: tuple(2.0**c for c in range(8))}}).fitted()
+    for profile in (None, load_profile("onnx-cpu")):
+        problem = build_problem(Choices(LAYERS, scores, profile, channel_points=8), {"bops": Fraction(10**9)})
+        points = {o.plan.channel_bits for o in problem.options[A] if o.plan.channel_bits}
+        assert max(max(bits) for bits in points) == (8 if profile is None else 7)
+        assert len(points) == 6  # the two ends are the same bits everywhere
+
+
 def test_candidates_compete() -> None:
     grouped = LayerPlan(4, 4, groups=(0, 0, 1, 1))
     choices = Choices(LAYERS, SCORES, candidates={A: [(grouped, 0.0)]})

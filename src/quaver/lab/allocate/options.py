@@ -122,8 +122,10 @@ def _plans(choices: Choices, layer: Layer) -> Iterator[tuple[LayerPlan, float]]:
     inputs = [(LayerPlan(None, bits), scores.layers[name, "a", bits]) for bits in scores.bits(name, "a")]
     known = scores.channels.get((name, "w"))
     if known and choices.channel_points > 1:
-        own = {bits: scores.layers[name, "w", bits] for bits in scores.bits(name, "w")}
-        for point in spread(pareto_points(calibrated(known, own)), choices.channel_points):
+        # Widths that the machine refuses would make points of which it refuses all that have one such channel.
+        own = {bits: scores.layers[name, "w", bits] for bits in scores.bits(name, "w") if _runs(choices, layer, bits)}
+        points = pareto_points(calibrated(known, own)) if own else []
+        for point in spread(points, choices.channel_points):
             if max(point.bits) > 0 and len(set(point.bits)) > 1:
                 weights.append((LayerPlan(max(point.bits), channel_bits=point.bits), point.zeta))
     for plan, zeta in choices.candidates.get(name, ()):
@@ -137,6 +139,11 @@ def _plans(choices: Choices, layer: Layer) -> Iterator[tuple[LayerPlan, float]]:
     for w, loss in weights or [(LayerPlan(FULL.weight_bits), 0.0)]:
         for a, more in inputs or [(LayerPlan(None, FULL.activation_bits), 0.0)]:
             yield replace(w, activation_bits=a.activation_bits, groups=a.groups, split=a.split), loss + more
+
+
+def _runs(choices: Choices, layer: Layer, bits: int) -> bool:
+    plan = LayerPlan(bits, FULL.activation_bits)
+    return choices.profile is None or choices.profile.problem(layer, plan) is None
 
 
 def _by_module(scores: Scores, names: Sequence[str]) -> tuple[tuple[Tie, ...], tuple[Pair, ...]]:

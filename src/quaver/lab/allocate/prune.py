@@ -2,8 +2,9 @@
 
 Channels whose tensor one layer alone reads (`costs.pruning.followers`) are ranked by what that reader makes of them,
 E[x^2] ||w||^2, and the last ones pruned; the loss of each share is measured on clips without the loop, which is
-precise, and multiplied by how much the loop amplifies what the module loses. Source of the ranking: the output error
-of the layer that follows (Luo, Wu, Lin, ThiNet, ICCV 2017), per channel.
+precise, and multiplied by how much the loop amplifies what the module loses. As of other scores one standard error
+over clips is added: what a channel is for shows in some clips alone, so take many. Source of the ranking: the output
+error of the layer that follows (Luo, Wu, Lin, ThiNet, ICCV 2017), per channel.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from quaver.lab.allocate.grouped import Variants
 from quaver.lab.analyse.adapter import CodecAdapter
 from quaver.lab.analyse.clips import ClipSet
 from quaver.lab.analyse.closed_loop import run
+from quaver.lab.analyse.over_time import standard_error
 from quaver.lab.costs.layers import Layer
 from quaver.lab.costs.pruning import followers
 from quaver.lab.quant.plan import LayerPlan
@@ -60,13 +64,18 @@ def pruned_outputs(
             with _without(site_module(adapter.module, name), gone):
                 curves = run(adapter, clips, clips.frames, seed, after=lambda t, state: states[t])
             change = curves.cost(adapter.lambdas) - reference.cost(adapter.lambdas)
-            zeta = float((change.mean(-1) / reference.rate.mean(-1)).mean())
+            zeta = believed((change.mean(-1) / reference.rate.mean(-1)).mean(0))
             bits = torch.full((layer.outputs,), weight_bits)
             bits[gone] = 0
             plan = LayerPlan(weight_bits, channel_bits=tuple(bits.tolist()))
-            loss = max(0.0, zeta) * gains.get(layer.network, 1.0)
+            loss = zeta * gains.get(layer.network, 1.0)
             variants.setdefault(name, []).append((plan, loss + zeta_at.get(name, 0.0)))
     return variants
+
+
+def believed(each: NDArray[np.float64]) -> float:
+    """Of clips' zetas (N,) the mean, no less than 0, and one standard error of it."""
+    return max(0.0, float(each.mean())) + (float(standard_error(each)) if len(each) > 1 else 0.0)
 
 
 @torch.no_grad()
