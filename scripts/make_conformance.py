@@ -42,8 +42,14 @@ PRECISIONS = (LayerPlan(7, 8), LayerPlan(4, 6), LayerPlan(7, 8), LayerPlan(5, 8,
 
 
 def frozen_model() -> IntegerModel:
-    """The skeleton's steps over few, short tables (so that escapes occur), and random corrections by layers of several
-    precisions (so that codes have ranges of their own)."""
+    """Layers of several precisions, so that codes have ranges of their own."""
+    codec = frozen_codec()
+    shape_for(codec, precisions(codec))
+    return lower(codec, "conformance-1")
+
+
+def frozen_codec() -> Codec:
+    """The skeleton's steps over few, short tables (so that escapes occur), and random corrections."""
     skeleton = load_model("skeleton")
     tables = laplace_tables(list(np.geomspace(0.1, 30, 16)), max_support=24)
     uniform = frequencies_from_probabilities(np.append(np.ones(2 * 8 + 1), 0.0))
@@ -67,8 +73,7 @@ def frozen_model() -> IntegerModel:
             torch.nn.init.normal_(parameter, std=0.3 if name.startswith("motion") else 0.15)
         elif name.endswith("bias"):
             torch.nn.init.normal_(parameter, std=0.1)
-    shape_for(codec, precisions(codec))
-    return lower(codec, "conformance-1")
+    return codec
 
 
 def precisions(codec: Codec) -> QuantPlan:

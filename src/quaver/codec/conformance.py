@@ -1,7 +1,8 @@
 """Conformance vectors: golden streams and inner tensors of frozen models, which every executor must reproduce.
 
 The vectors (package folder `conformance`) never change without a new format version and a changelog line.
-`scripts/make_conformance.py` made those of profile 1, `scripts/make_patch_conformance.py` those of profile 2.
+`scripts/make_conformance.py` made those of profile 1, `scripts/make_patch_conformance.py` those of profile 2,
+`scripts/make_wide_conformance.py` those of layers that read 16 bits.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from quaver.runtime.executors.select import EXECUTORS, executor
 from quaver.runtime.graph import IntegerGraph
 from quaver.runtime.model import read_model
 
-SETS = "vectors.json", "patch_vectors.json"  # a model each
+SETS = "vectors.json", "patch_vectors.json", "wide_vectors.json"  # a model each
 TENSOR_SIZE = 7, 11  # of the maps that inner tensors are compared on
 
 
@@ -97,10 +98,11 @@ def frame_digest(frame: Frame) -> str:
 
 
 def tensor_digests(graph: IntegerGraph, name: str) -> dict[str, str]:
-    """SHA-256 of every tensor of a graph on inputs that any language can make."""
+    """SHA-256 of every tensor of a graph on inputs that any language can make; of 16 bits the low byte first."""
     inputs = {port.name: _pattern(port.channels, seed) for seed, port in enumerate(graph.inputs)}
     tensors = executor(name).prepare(graph).trace(inputs)
-    return {key: hashlib.sha256(np.ascontiguousarray(t).tobytes()).hexdigest() for key, t in sorted(tensors.items())}
+    stored = {key: np.ascontiguousarray(t, t.dtype.newbyteorder("<")) for key, t in sorted(tensors.items())}
+    return {key: hashlib.sha256(t.tobytes()).hexdigest() for key, t in stored.items()}
 
 
 def _pattern(channels: int, seed: int) -> NDArray[np.uint8]:
