@@ -18,7 +18,7 @@ from quaver.lab.models.precision import shape_for
 from quaver.lab.models.presets import PRESETS
 from quaver.lab.models.untrained import random_codec
 from quaver.lab.models.wiring import wiring
-from quaver.lab.quant.plan import QuantPlan
+from quaver.lab.quant.plan import LayerPlan, QuantPlan
 from quaver.runtime.graph import Add, Conv, IntegerGraph, Port
 from quaver.runtime.model import IntegerModel, load_model, save_model
 
@@ -77,6 +77,23 @@ def test_the_plan_of_a_model() -> None:
         layer = plan.layers[name]
         assert layer.weight_bits == 4 and layer.activation_bits == 6, name
     assert plan.layers["inter.entropy.context.enter.entry"].activation_bits == 8
+
+
+def test_sixteen_bits_are_two_products_and_two_bytes() -> None:
+    codec = random_codec(Preset(16, 1, 1, 1, 1, 8), seed=1)
+    name = "inter.decoder.trunk.blocks.0.narrow"
+    plans = [QuantPlan.uniform(list(wiring(codec))), QuantPlan({name: LayerPlan(7, 16)})]
+    narrow, wide = (
+        next(row for row in table(codec_layers(codec, Workload()), plan) if row["call_site"] == name) for plan in plans
+    )
+    assert (wide["bops"], wide["read_bytes"]) == (2 * narrow["bops"], 2 * narrow["read_bytes"])
+    assert wide["file_bytes"] == narrow["file_bytes"]
+    shape_for(codec, plans[1])
+    model = lower(codec, "wide")
+    assert model_plan(model).layers[name].activation_bits == 16
+    pair = [conv for conv in model.graphs["inter.decoder"].convolutions() if conv.name.startswith("trunk.0.")][-2:]
+    ports = (Port(pair[0].input, 16, 128),), (Port(pair[1].output, 16, 128),)
+    assert peak_bytes(IntegerGraph("pair", *ports, tuple(pair)), (4, 5)) == 4 * 5 * (16 + 2 * 32)
 
 
 def test_presets_cost_what_they_are_called_for() -> None:

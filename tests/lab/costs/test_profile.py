@@ -123,6 +123,12 @@ def test_shipped_profiles_run_profile_1(name: str) -> None:
         times.append(found.predict(plan, layers))
     # Only a machine that computes bit by bit gains from narrow codes; others pay for the entries.
     assert (times[1] < times[0]) == (name == "bit-serial") and times[0] > 0
-    if name != "bit-serial":
+    sixteen = QuantPlan.uniform(["n.0"], 7, 16)
+    own = [replace(layers[0], shared_input=False)]
+    if name == "bit-serial":  # two products
+        assert found.predict(sixteen, own) == 2 * found.predict(QuantPlan.uniform(["n.0"], 7, 8), own)
+    else:
+        with pytest.raises(UsageError, match=r"cannot run n.0: 16 activation bits; it runs 2, .* 8"):
+            found.check(sixteen, own)
         with pytest.raises(UsageError, match="8 weight bits"):
             found.check(QuantPlan.uniform(["n.0"], 8, 8), layers)
