@@ -25,6 +25,7 @@ from quaver.lab.quant.plan import LayerPlan, QuantPlan
 BITS = ("4", "3", "5", "6", "3.5")
 SHARES = ("50%", "65%", "80%")
 TIMES = ("95%", "93%")
+PRICES = (0.03, 0.1, 0.3, 1.0)  # of bit operations
 RANDOM = 3
 
 
@@ -59,6 +60,8 @@ def plans(bench: Bench, arguments: argparse.Namespace) -> Iterator[Wanted]:
             yield from allocated(arguments, f"bops={share}", 1)
         if arguments.search:
             yield searched(searcher, f"bops={share}")
+    if arguments.search:
+        yield from (priced(searcher, price) for price in PRICES)
     yield uniform(bench, 7, 8, "")
     if table:
         yield from (pruned(bench, arguments, f"ms={share}") for share in TIMES)
@@ -110,6 +113,11 @@ def fewest(budget: str) -> int:
 def with_unscored(found: Allocation, bits: int) -> Allocation:
     only = {site: [(LayerPlan(bits, 8), 0.0)] for site in found.unscored}
     return replace(found, choices=replace(found.choices, candidates=only))
+
+
+def priced(searcher: Searcher, price: float) -> Wanted:
+    """A point of the front that the search's lambda_c draws."""
+    return Wanted("search", f"price={price:g}", 0, lambda: searcher.plan(SearchConfig(steps=120, cost_price=price)))
 
 
 def searched(searcher: Searcher, budget: str) -> Wanted:
