@@ -17,6 +17,7 @@ from torch import Tensor
 from quaver.errors import UsageError
 from quaver.lab.allocate.relaxed import Relaxed, Tape, Widths
 from quaver.lab.allocate.search import Search
+from quaver.lab.analyse.closed_loop import frame_seed
 from quaver.lab.costs.groups import Machine, group_cost
 from quaver.lab.quant import primitives
 from quaver.lab.quant.attach import Attachment
@@ -79,7 +80,9 @@ class JointSearch(Search):
 
     def _prepare(self, progress: float) -> None:
         self._groups.anneal(progress)
-        self._groups.sample()
+        with torch.random.fork_rng(devices=[]):  # the plan is a function of the seed, whatever ran before
+            torch.manual_seed(frame_seed(self.config.seed, round(progress * self.config.steps)))
+            self._groups.sample()
 
     def _shares(self) -> dict[str, Tensor]:
         shares = super()._shares()
