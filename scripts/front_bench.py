@@ -1,16 +1,15 @@
-"""What all plans of a front share: weights, clips, the float baseline, what layers read, how time is measured."""
+"""What plans of one codec are compared on."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from clips_apart import halves
 
 from quaver.lab.analyse.clips import choose_clips
 from quaver.lab.analyse.score import float_curves
+from quaver.lab.costs import fixed
 from quaver.lab.costs.measure import Timing, graph_ms, skeleton_entry
 from quaver.lab.costs.workload import Workload
 from quaver.lab.data.cache import build_cache
@@ -28,13 +27,14 @@ CALIBRATION = Stage("calibration", 4, 3, size=128, batch=2, encoder=True)
 
 
 class Bench:
-    """What all plans share: weights, clips, the float baseline, what layers read."""
+    """What all plans share: weights, clips, the float baseline, what layers read, how time is measured. clips: how many
+    the loss is measured on, which neither calibration nor training sees."""
 
-    def __init__(self, arguments: argparse.Namespace) -> None:
+    def __init__(self, arguments: argparse.Namespace, clips: int = 6) -> None:
         self.checkpoint, self.skeleton = arguments.checkpoint, load_model("skeleton")
         cache = build_cache(arguments.train, arguments.cache or arguments.work / "clips", arguments.exclude)
         self.to_use, apart = halves(cache)
-        self.apart = choose_clips(apart, 6, 8, 128)
+        self.apart = choose_clips(apart, clips, 8, 128)
         codec = self.codec()
         self.sites, self.model_hash = list(wiring(codec)), weights_hash(codec)
         self.baseline = float_curves(codec, self.apart)
@@ -42,9 +42,8 @@ class Bench:
         self.inputs = layer_inputs(codec, sequences, CALIBRATION)
         self.timing = Timing(2, 9)
         self._skeleton_ms = sum(
-            float(row.share) * skeleton_entry(row, self.timing).ms
-            for row in _skeleton_rows()
-        )  # fmt: skip
+            float(row.share) * skeleton_entry(row, self.timing).ms for row in fixed.skeleton(WORKLOAD) if row.share
+        )
 
     def codec(self) -> Codec:
         return read_codec(self.checkpoint, self.skeleton)
@@ -58,14 +57,13 @@ class Bench:
         out = folder / f"qat-{plan.hash}"
         return train(load_recipe(recipe), self.to_use, self.skeleton, out, True, self.checkpoint, plan=plan)
 
-    def ms(self, model: IntegerModel) -> float:
-        """Of a mean frame at 640x360 that is decoded: whole networks, and the skeleton's steps; of one thread."""
+    def networks_ms(self, model: IntegerModel) -> float:
+        """Of the networks in a mean frame at 640x360 that is decoded, on one thread."""
         networks = [(key, graph) for key, graph in model.graphs.items() if WORKLOAD.share(key)]
-        each = (float(WORKLOAD.share(key)) * graph_ms(graph, WORKLOAD.map(key), self.timing) for key, graph in networks)
-        return self._skeleton_ms + sum(each)
+        return sum(
+            float(WORKLOAD.share(key)) * graph_ms(graph, WORKLOAD.map(key), self.timing) for key, graph in networks
+        )
 
-
-def _skeleton_rows() -> Iterator[Any]:
-    from quaver.lab.costs import fixed
-
-    return (row for row in fixed.skeleton(WORKLOAD) if row.share)
+    def ms(self, model: IntegerModel) -> float:
+        """Of the networks and the skeleton's steps."""
+        return self._skeleton_ms + self.networks_ms(model)

@@ -1,40 +1,34 @@
 """Make the conformance vectors in src/quaver/conformance: a frozen model, golden streams, SHA-256 of everything.
 
-Run once per format version; needs the lab. usage: make_conformance.py OUT
+Run once per format version; needs the lab. Later encoders may choose otherwise and write other streams; those that are
+frozen stay golden. usage: make_conformance.py OUT
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import sys
-from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import torch
+from golden_set import Golden, write_set
 
 from quaver.bitstream.tables import TableSet, frequencies_from_probabilities, laplace_tables
-from quaver.codec.conformance import frame_digest, tensor_digests
-from quaver.codec.decoder import Decoder
-from quaver.codec.encoder import Encoder
 from quaver.lab.lower.model import lower
 from quaver.lab.models.codec import Codec, Preset
 from quaver.lab.models.precision import shape_for
 from quaver.lab.models.wiring import wiring
 from quaver.lab.quant.plan import LayerPlan, QuantPlan
-from quaver.media.frame import Frame, VideoFormat
-from quaver.runtime.model import IntegerModel, load_model, save_model
+from quaver.runtime.model import IntegerModel, load_model
 
-STREAMS = (  # name, width, height, quality, gop, content, motion estimator
-    ("odd", 33, 17, 32, 4, "slide", "search"),
-    ("tall", 16, 39, 20, 8, "slide", "seeded"),
-    ("fast", 64, 48, 40, 8, "fast", "search"),
-    ("wild", 64, 48, 30, 4, "fast", "network"),  # untrained: vectors of all sizes
-    ("still", 48, 32, 24, 8, "still", "search"),
-    ("noise-finest", 32, 32, 63, 2, "noise", "search"),
-    ("saturated", 32, 48, 63, 4, "saturated", "search"),
-    ("noise-coarsest", 48, 32, 0, 3, "noise", "search"),
+STREAMS = (
+    Golden("odd", 33, 17, 32, 4, "slide", "search"),
+    Golden("tall", 16, 39, 20, 8, "slide", "seeded"),
+    Golden("fast", 64, 48, 40, 8, "fast", "search"),
+    Golden("wild", 64, 48, 30, 4, "fast", "network"),  # untrained: vectors of all sizes
+    Golden("still", 48, 32, 24, 8, "still", "search"),
+    Golden("noise-finest", 32, 32, 63, 2, "noise", "search"),
+    Golden("saturated", 32, 48, 63, 4, "saturated", "search"),
+    Golden("noise-coarsest", 48, 32, 0, 3, "noise", "search"),
 )
 HEADS = "index", "mean", "correction", "vectors"
 # One layer after the other, again and again: bits of weights, of activations, and of output channels by parity.
@@ -87,44 +81,5 @@ def precisions(codec: Codec) -> QuantPlan:
     return QuantPlan(layers, "conformance")
 
 
-def pictures(kind: str, format: VideoFormat, count: int = 6) -> list[Frame]:
-    rng = np.random.default_rng(7)
-    height, width = format.height, format.width
-    wide = rng.integers(0, 256, (height + 200, width + 200)).astype(np.float64)
-    for _ in range(4):
-        wide = (wide + np.roll(wide, 1, 0) + np.roll(wide, 1, 1)) / 3
-    wide = np.clip((wide - 128) * 6 + 128, 0, 255).astype(np.uint8)
-    frames = []
-    for t in range(count):
-        shift = {"slide": (t, 2 * t), "fast": (9 * t, 23 * t)}.get(kind, (0, 0))
-        y = wide[shift[0] : shift[0] + height, shift[1] : shift[1] + width].copy()
-        if kind == "noise":
-            y = rng.integers(0, 256, y.shape, np.uint8)
-        if kind == "saturated":
-            y = np.where((np.add.outer(np.arange(height), np.arange(width)) + t) % 3 == 0, 255, 0).astype(np.uint8)
-        u = np.resize(255 - y[::2, ::2], format.chroma_shape)
-        frames.append(Frame(y, u, np.roll(u, 1, 1), t, format))
-    return frames
-
-
-def main() -> None:
-    out = Path(sys.argv[1])
-    out.mkdir(parents=True, exist_ok=True)
-    model = frozen_model()
-    save_model(model, out / "model.qvm")
-    streams = {}
-    for name, width, height, quality, gop, kind, motion in STREAMS:
-        format = VideoFormat(width, height, Fraction(25), Fraction(1, 25))
-        path = out / f"{name}.qvr"
-        with Encoder(path, format, quality, gop, model, False, "reference", motion=motion) as encoder:
-            for frame in pictures(kind, format):
-                encoder.encode(frame)
-        streams[path.name] = [frame_digest(frame) for frame in Decoder(path, model, "reference")]
-    tensors = {key: tensor_digests(graph, "reference") for key, graph in sorted(model.graphs.items())}
-    vectors = {"format": 1, "model": "model.qvm", "streams": streams, "tensors": tensors}
-    (out / "vectors.json").write_text(json.dumps(vectors, indent=1) + "\n")
-    print(f"{model.hash.hex()[:16]}, {sum(path.stat().st_size for path in out.iterdir())} bytes")
-
-
 if __name__ == "__main__":
-    main()
+    write_set(frozen_model(), STREAMS)

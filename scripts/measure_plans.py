@@ -3,7 +3,7 @@
 Each plan is quantized (with --qat also trained in integers), lowered, scored on 24 crops of training clips (zeta_meas)
 and measured on the clips given: bd_rate of real files against --anchor's files; bd_float of the integers in torch
 against the floating-point weights, on the middle of the clips, by the same estimate of bits (`compare_float.py`).
-Training is kept in --work: run it again to go on.
+bops: of a mean frame of 640x360 that is decoded. Training is kept in --work: run it again to go on.
 
 usage: measure_plans.py CHECKPOINT --train DIR --work DIR --out results/plans.tsv [--plan W4A8] [--qat RECIPE] CLIP...
 """
@@ -28,6 +28,9 @@ from quaver.evaluate.run import read_clip
 from quaver.lab.analyse.clips import choose_clips
 from quaver.lab.analyse.quaver_adapter import QuaverAdapter
 from quaver.lab.analyse.score import float_curves, score
+from quaver.lab.costs.codec import codec_layers
+from quaver.lab.costs.table import totals
+from quaver.lab.costs.workload import Workload
 from quaver.lab.data.cache import ClipCache, build_cache
 from quaver.lab.lower.command import read_plan
 from quaver.lab.lower.model import calibrate, lower
@@ -41,7 +44,7 @@ from quaver.runtime.model import load_model, read_model, save_model
 QUALITIES = (6, 22, 38, 54)
 SCORED, TORCH_FRAMES, TORCH_SIZE = 24, 8, (320, 192)  # clips of the score; what torch codes of the clips given
 HEADER = (
-    "plan_hash", "name", "method", "model_hash", "avg_wbits", "bytes", "bops_per_pixel", "ms_meas", "zeta_meas",
+    "plan_hash", "name", "method", "model_hash", "avg_wbits", "bytes", "bops", "ms_meas", "zeta_meas",
     "stderr", "bd_rate", "anchor", "bd_float", "qat_steps", "seed", "date",
 )  # fmt: skip
 
@@ -85,20 +88,6 @@ def mean_rate(anchor: Curves, tested: Curves) -> float:
     return statistics.mean(bd_rate(anchor[clip], tested[clip]).percent for clip in tested)
 
 
-def operations(plan: QuantPlan, codec: Codec) -> tuple[float, float]:
-    """(mean weight bits, BOPs per luma sample of the decoder's inter networks)."""
-    bits = weights = bops = 0.0
-    for name, layer in plan.layers.items():
-        conv = codec.get_submodule(name)
-        count = conv.weight.numel()
-        each = layer.weight_bits or 7
-        bits, weights = bits + each * count, weights + count
-        if name.startswith(("inter.entropy", "inter.decoder", "inter.loop")):
-            area = 4 if ".loop." in name else 64
-            bops += count * each * (layer.activation_bits or 8) / area
-    return bits / weights, bops
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkpoint", type=Path)
@@ -136,10 +125,11 @@ def main() -> None:
         lambda: curves_of(reference, arguments.clips, QUALITIES, arguments.frames)[0],
     )
     tested, ms = curves_of(model, arguments.clips, QUALITIES, arguments.frames)
-    bits, bops = operations(plan, codec)
+    costs = totals(codec_layers(weights, Workload()), plan)
     steps = 0 if arguments.qat is None else load_recipe(arguments.qat).steps
     row = (
-        plan.hash, plan.name, method, model.hash.hex()[:16], f"{bits:.2f}", path.stat().st_size, f"{bops:.0f}",
+        plan.hash, plan.name, method, model.hash.hex()[:16], f"{float(costs['avg_bits']):.2f}", path.stat().st_size,
+        f"{float(costs['bops']):.0f}",
         f"{ms:.1f}", f"{zeta.zeta:.4f}", f"{zeta.stderr:.4f}", f"{mean_rate(anchor, tested):.2f}", digest,
         f"{to_float:.2f}", steps, 1,
         datetime.date.today(),

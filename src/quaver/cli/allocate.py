@@ -56,9 +56,9 @@ def allocate(
         seen = None
         if data is not None and (groups is not None or front is None):
             seen = stack.enter_context(command.clips_of(data, clips, frames, crop, tuple(exclude or ())))
-        if groups is not None and seen is not None:
-            allocation = command.with_groups(allocation, seen, _counts(groups))
         counts = None if groups is None else _counts(groups)
+        if counts is not None and seen is not None:
+            allocation = command.with_groups(allocation, seen, counts)
         config = {"method": method, "size": size, "side": side, "groups": counts, "front": front, "points": points}
         note = allocation.note(config, seen)
         if front is not None:

@@ -227,7 +227,7 @@ def _problem(conv: Conv, inputs: int) -> str | None:
         return "16 bits of a kernel or depthwise layer; 1x1 convolutions alone read them"
     largest = 256**conv.y_bytes - 1
     if not (0 <= conv.x_zero < 256**conv.x_bytes and 0 <= conv.y_zero <= largest):
-        return f"a zero-point lies outside 0..{largest}"
+        return "a zero-point lies outside the codes of its tensor"
     if not 0 <= conv.low < conv.high <= largest:
         return f"codes {conv.low}..{conv.high} are not a range inside 0..{largest}"
     limit = WIDE_LIMIT if conv.x_bytes == 2 else ACCUMULATOR_LIMIT

@@ -78,10 +78,10 @@ class JointSearch(Search):
     def _learned(self) -> list[dict[str, Any]]:
         return super()._learned() + [group | {"rate": group["lr"]} for group in self._groups.rates()]
 
-    def _prepare(self, progress: float) -> None:
-        self._groups.anneal(progress)
+    def _prepare(self, number: int) -> None:
+        self._groups.anneal(number / self.config.steps)
         with torch.random.fork_rng(devices=[]):  # the plan is a function of the seed, whatever ran before
-            torch.manual_seed(frame_seed(self.config.seed, round(progress * self.config.steps)))
+            torch.manual_seed(frame_seed(self.config.seed, number))
             self._groups.sample()
 
     def _shares(self) -> dict[str, Tensor]:

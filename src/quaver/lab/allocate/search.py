@@ -116,7 +116,7 @@ class Search:
                 for number in range(config.steps):
                     for group in optimizer.param_groups:
                         group["lr"] = group["rate"] * min(1.0, 2 * (1 - number / config.steps))
-                    self._prepare(number / config.steps)
+                    self._prepare(number)
                     cost = self._relative_cost(number)
                     error, shares = tape.take(), self._shares()
                     loss = cost + config.error_price * error + self._price(shares)
@@ -135,8 +135,8 @@ class Search:
         """For the optimizer, each with its rate."""
         return [{"params": list(self.widths.parameters()), "rate": self.config.rate}]
 
-    def _prepare(self, progress: float) -> None:
-        """Before each step: what else changes over the search, at this share of it."""
+    def _prepare(self, number: int) -> None:
+        """Before each step: what else changes over the search."""
 
     def _shares(self) -> dict[str, Tensor]:
         return self.costs.shares(self.widths)

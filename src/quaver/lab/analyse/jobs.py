@@ -8,8 +8,6 @@ from typing import Any, Literal
 
 from quaver.lab.manifest import digest
 
-VERSION = 1  # of how jobs are computed; results of another version are measured again
-
 Kind = Literal["w", "a", "wa", "state"]
 
 
@@ -82,7 +80,7 @@ Work = Job | Slopes | Curvature
 
 def key_of(work: Work, base: str) -> str:
     """Name of a result; `base` stands for codec, clips and environment."""
-    plain: dict[str, Any] = {"version": VERSION, "base": base, "type": type(work).__name__, **asdict(work)}
+    plain: dict[str, Any] = {"base": base, "type": type(work).__name__, **asdict(work)}
     return digest(plain)
 
 

@@ -11,7 +11,7 @@ import torch
 from quaver.errors import UsageError
 from quaver.lab.analyse.quaver_adapter import QuaverAdapter
 from quaver.lab.analyse.score import QUALITIES, Score, score
-from quaver.lab.analyse.score_set import CALIBRATION, VERSION, Shelf, baseline, calibration_inputs, score_set
+from quaver.lab.analyse.score_set import CALIBRATION, Shelf, baseline, calibration_inputs, score_set
 from quaver.lab.lower.command import read_plan
 from quaver.lab.lower.model import bring_to
 from quaver.lab.manifest import manifest
@@ -52,7 +52,7 @@ def score_checkpoint(
     shelf = Shelf(cache)
     scored = score_set(data, clips, frames, size, exclude, cache, shelf)
     expected = baseline(codec, scored.clips, shelf)
-    config = {"score": VERSION, "calibration": [CALIBRATION.steps, CALIBRATION.frames], "seed": 0}
+    config = {"calibration": [CALIBRATION.steps, CALIBRATION.frames], "seed": 0}
     adapter = QuaverAdapter(codec, QUALITIES)
 
     def note(plan: QuantPlan, trained: str = "") -> dict[str, Any]:

@@ -33,7 +33,6 @@ from quaver.lab.train.loop import sequence_at
 from quaver.lab.train.objective import Sequence
 from quaver.lab.train.recipes import Stage
 
-VERSION = 1
 CALIBRATION = Stage("calibration", 6, 3, encoder=True)
 _LARGEST = 192  # side of crops to calibrate with
 
@@ -74,7 +73,7 @@ def score_set(
     listing = [[name, stat.st_size, stat.st_mtime_ns] for name, stat in files]
     code = code_hash("lab/analyse", "lab/data", "media")  # that decodes and chooses
     shape = {"clips": clips, "frames": frames, "size": size}
-    key = digest({"version": VERSION, "code": code, "files": listing} | shape)
+    key = digest({"code": code, "files": listing} | shape)
     kept = shelf.get(key)
     if isinstance(kept, dict):
         return _unpacked(kept)
@@ -114,7 +113,6 @@ def _identity(codec: Codec) -> dict[str, Any]:
     """What floating point depends on, beside what it computes on."""
     note = environment()
     return {
-        "version": VERSION,
         "weights": weights_hash(codec),
         "skeleton": codec.skeleton.hash.hex(),
         "versions": note["versions"],

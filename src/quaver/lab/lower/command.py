@@ -43,7 +43,7 @@ def lower_checkpoint(
     codec.patches = patches or codec.patches
     start, calibrated = weights_hash(codec), codec.plan is None
     if codec.plan is None:
-        if plan is not None and plan.model_hash not in ("", weights_hash(codec)):
+        if plan is not None and plan.model_hash not in ("", start):
             raise UsageError(f"plan {plan.name!r} was made for other weights than {checkpoint}")
         with decoded(clips, cache, exclude) as found:
             size = largest_size(found, _FRAMES, _SIZE)
