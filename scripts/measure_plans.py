@@ -3,7 +3,8 @@
 Each plan is quantized (with --qat also trained in integers), lowered, scored on 24 crops of training clips (zeta_meas)
 and measured on the clips given: bd_rate of real files against --anchor's files; bd_float of the integers in torch
 against the floating-point weights, on the middle of the clips, by the same estimate of bits (`compare_float.py`).
-bops: of a mean frame of 640x360 that is decoded. Training is kept in --work: run it again to go on.
+bops: of a mean frame of 640x360 that is decoded. Training is kept in --work: run it again to go on. --plan float is the
+control, floating point trained on with --qat's recipe: it makes no files, so only the comparisons in torch are filled.
 
 usage: measure_plans.py CHECKPOINT --train DIR --work DIR --out results/plans.tsv [--plan W4A8] [--qat RECIPE] CLIP...
 """
@@ -39,7 +40,7 @@ from quaver.lab.models.weights import read_codec, weights_hash
 from quaver.lab.quant.plan import QuantPlan
 from quaver.lab.train.loop import sequence_at, train
 from quaver.lab.train.recipes import Stage, load_recipe
-from quaver.runtime.model import load_model, read_model, save_model
+from quaver.runtime.model import IntegerModel, load_model, read_model, save_model
 
 QUALITIES = (6, 22, 38, 54)
 SCORED, TORCH_FRAMES, TORCH_SIZE = 24, 8, (320, 192)  # clips of the score; what torch codes of the clips given
@@ -58,7 +59,7 @@ def quantized(arguments: argparse.Namespace, plan: QuantPlan, clips: ClipCache, 
         calibrate(codec, [sequence_at(clips, 0, stage, step) for step in range(stage.steps)], stage, plan)
         return codec
     recipe = load_recipe(arguments.qat)
-    return train(recipe, clips, skeleton, folder, True, arguments.checkpoint, plan=plan)
+    return train(recipe, clips, skeleton, folder, True, arguments.checkpoint, plan=plan if plan.layers else None)
 
 
 def torch_curves(codec: Codec, arguments: argparse.Namespace, integer: bool) -> Curves:
@@ -88,6 +89,24 @@ def mean_rate(anchor: Curves, tested: Curves) -> float:
     return statistics.mean(bd_rate(anchor[clip], tested[clip]).percent for clip in tested)
 
 
+def lowered(codec: Codec, path: Path) -> tuple[IntegerModel, int]:
+    """The integers as they are in a file, and its bytes."""
+    save_model(lower(codec, path.stem), path)
+    return read_model(path), path.stat().st_size
+
+
+def against_files(model: IntegerModel, arguments: argparse.Namespace) -> tuple[float, float, str]:
+    """BD-rate of real files in percent, milliseconds per decoded frame, and the anchor's hash."""
+    reference = load_model(arguments.anchor)
+    digest = reference.hash.hex()[:16]
+    anchor = kept(
+        arguments.work / f"anchor-{digest}-{arguments.frames}.json",
+        lambda: curves_of(reference, arguments.clips, QUALITIES, arguments.frames)[0],
+    )
+    tested, ms = curves_of(model, arguments.clips, QUALITIES, arguments.frames)
+    return mean_rate(anchor, tested), ms, digest
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkpoint", type=Path)
@@ -105,35 +124,33 @@ def main() -> None:
     torch.set_num_threads(1)
     arguments.work.mkdir(parents=True, exist_ok=True)
     found = build_cache(arguments.train, arguments.cache or arguments.work / "cache", arguments.exclude)
-    plan = read_plan(arguments.plan, arguments.checkpoint, "skeleton")
-    method = "ptq" if arguments.qat is None else "qat"
+    if arguments.plan == "float":
+        if arguments.qat is None:
+            parser.error("--plan float needs --qat: untrained it is the checkpoint itself")
+        plan = QuantPlan({}, "float")
+    else:
+        plan = read_plan(arguments.plan, arguments.checkpoint, "skeleton")
+    method = "ptq" if arguments.qat is None else "qat" if plan.layers else "trained on"
     codec = quantized(arguments, plan, found, arguments.work / f"{plan.name}-{plan.hash}")
-    path = arguments.work / f"{plan.name}-{method}.qvm"
-    save_model(lower(codec, path.stem), path)
-    model = read_model(path)
     chosen = choose_clips(found, SCORED, 8, 128)
     weights = read_codec(arguments.checkpoint, load_model("skeleton"))
     zeta = score(codec, chosen, float_curves(weights, chosen))
     whole = kept(
         arguments.work / f"float-{weights_hash(weights)[:16]}.json", lambda: torch_curves(weights, arguments, False)
     )
-    to_float = mean_rate(whole, torch_curves(codec, arguments, True))
-    reference = load_model(arguments.anchor)
-    digest = reference.hash.hex()[:16]
-    anchor = kept(
-        arguments.work / f"anchor-{digest}-{arguments.frames}.json",
-        lambda: curves_of(reference, arguments.clips, QUALITIES, arguments.frames)[0],
-    )
-    tested, ms = curves_of(model, arguments.clips, QUALITIES, arguments.frames)
-    costs = totals(codec_layers(weights, Workload()), plan)
+    to_float = mean_rate(whole, torch_curves(codec, arguments, bool(plan.layers)))
     steps = 0 if arguments.qat is None else load_recipe(arguments.qat).steps
-    row = (
-        plan.hash, plan.name, method, model.hash.hex()[:16], f"{float(costs['avg_bits']):.2f}", path.stat().st_size,
-        f"{float(costs['bops']):.0f}",
-        f"{ms:.1f}", f"{zeta.zeta:.4f}", f"{zeta.stderr:.4f}", f"{mean_rate(anchor, tested):.2f}", digest,
-        f"{to_float:.2f}", steps, 1,
-        datetime.date.today(),
-    )  # fmt: skip
+    head = plan.hash if plan.layers else "", f"{arguments.checkpoint.stem.removesuffix('-float')} {plan.name}", method
+    losses = f"{zeta.zeta:.4f}", f"{zeta.stderr:.4f}"
+    tail = f"{to_float:.2f}", steps, 1, datetime.date.today()
+    if plan.layers:
+        model, size = lowered(codec, arguments.work / f"{plan.name}-{method}.qvm")
+        costs = totals(codec_layers(weights, Workload()), plan)
+        rate, ms, digest = against_files(model, arguments)
+        counted = f"{float(costs['avg_bits']):.2f}", size, f"{float(costs['bops']):.0f}"
+        row = *head, model.hash.hex()[:16], *counted, f"{ms:.1f}", *losses, f"{rate:.2f}", digest, *tail
+    else:
+        row = *head, weights_hash(codec)[:16], "", "", "", "", *losses, "", "", *tail
     old = []
     if arguments.out.exists():
         lines = [line.rstrip("\n").split("\t") for line in arguments.out.open() if not line.startswith("#")]
