@@ -104,6 +104,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=None)
     parser.add_argument("--exclude", action="append", default=[])
+    parser.add_argument("--clips", type=int, default=6, help="to measure on")
     parser.add_argument("--channels", action="store_true", help="also bits per channel; the table must score channels")
     parser.add_argument("--search", action="store_true", help="also the differentiable search")
     parser.add_argument("--methods", default="", help="only these, with commas; for a worker beside others")
@@ -112,7 +113,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     arguments.work.mkdir(parents=True, exist_ok=True)
-    bench = Bench(arguments)
+    bench = Bench(arguments, arguments.clips)
     allocation = unscored(bench, arguments) if arguments.table is None else prepare(
         arguments.table, arguments.checkpoint, [], channel_points=0
     )  # fmt: skip

@@ -1,9 +1,11 @@
-"""An analysis with Fisher scores of every layer's output channels added: from one backward pass per clip and lambda.
+"""An analysis with Fisher scores of every layer's output channels and its input's channels added: from one backward
+pass per clip and lambda.
 
-The rows (level channel, source predicted) hold 1/2 E sum (g dx)^2 as zeta; of it an allocation uses each channel's
-share of its layer (`lab.allocate.channels.calibrated`). Clips are those that measure_analysis.py takes first.
+The rows (level channel, source predicted) hold 1/2 E sum (g dx)^2 as zeta, at 0 bits of a pruned output channel; of it
+an allocation uses each channel's share of its layer (`lab.allocate.channels.calibrated`). Clips are those that
+measure_analysis.py takes first.
 
-usage: score_channels.py CHECKPOINT --table ANALYSIS --train DIR --cache DIR --out FOLDER
+usage: score_channels.py CHECKPOINT --table ANALYSIS --train DIR --cache DIR --out FOLDER [--clips 12]
 """
 
 from __future__ import annotations
@@ -33,25 +35,27 @@ def main() -> None:
     for name in ("--table", "--train", "--cache", "--out"):
         parser.add_argument(name, type=Path, required=True)
     parser.add_argument("--exclude", action="append", default=[])
+    parser.add_argument("--clips", type=int, default=12)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     table = SensitivityTable.load(arguments.table)
     cache = halves(build_cache(arguments.train, arguments.cache, arguments.exclude))[0]
-    clips = choose_clips(cache, 2, FRAMES, 64)
+    clips = choose_clips(cache, arguments.clips, FRAMES, 64)
     adapter = QuaverAdapter.load(arguments.checkpoint, qualities=QUALITIES)
     seen = survey(adapter, clips, FRAMES, BITS)
     bench, rows = Bench(Setup(adapter, clips, seen, 0)), []
     for point, lmbda in enumerate(adapter.lambdas):
-        found = slopes(bench, Slopes(point, BITS, FRAMES // 2))
-        for bits in BITS:
+        found = slopes(bench, Slopes(point, (0, *BITS), FRAMES // 2))
+        for bits in (0, *BITS):
             rows += [
                 {
                     "model_hash": table.rows["model_hash"][0], "call_site": each.site, "module": each.module,
-                    "kind": "w", "level": "channel", "channel": each.channel, "bits": bits, "mode": "add", "clip": MEAN,
+                    "kind": each.kind, "level": "channel", "channel": each.channel,
+                    "bits": bits, "mode": "add", "clip": MEAN,
                     "lambda": lmbda, "zeta": each.fisher, "source": "predicted", "first": each.first,
                     "fisher": each.fisher, "frames": FRAMES // 2, "encoder_only": each.module in adapter.encoder_only,
                 }
-                for each in channels_of(seen, found, bits, ["w"])
+                for each in channels_of(seen, found, bits, ["w", "a"] if bits else ["w"])
             ]  # fmt: skip
     bench.close()
     table.merge(SensitivityTable.of(rows)).save(arguments.out)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quaver.errors import UsageError
-from quaver.lab.allocate.channels import calibrated, pareto_points, spread
+from quaver.lab.allocate.channels import calibrated, grouped_points, pareto_points, spread
 
 scores = st.integers(1, 4).flatmap(
     lambda count: st.fixed_dictionaries(
@@ -60,3 +60,16 @@ def test_spread_keeps_the_ends() -> None:
     points = pareto_points({bits: [2.0**-bits * c for c in range(1, 20)] for bits in (2, 3, 4)})
     few = spread(points, 4)
     assert len(few) == 4 and few[0] == points[0] and few[-1] == points[-1] and spread(few, 9) == few
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.integers(1, 4))
+def test_groups_of_like_channels_get_bits_of_their_own(least: list[float], count: int) -> None:
+    """zeta of a point is the sum over channels at their group's bits, and groups are runs of the sorted scores."""
+    scores = {bits: [value * 4.0 ** (2 - bits) for value in least] for bits in (2, 4, 6, 8)}
+    for groups, point in grouped_points(scores, count, 5):
+        assert len(groups) == len(least) and max(groups) + 1 == len(point.bits) <= count
+        own = [point.bits[group] for group in groups]
+        assert point.total == sum(own) and len(set(own)) > 1
+        assert point.zeta == pytest.approx(sum(scores[bits][c] for c, bits in enumerate(own)))
+        order = [groups[c] for c in sorted(range(len(least)), key=lambda c: least[c])]
+        assert len([1 for a, b in pairwise(order) if a != b]) == max(groups)  # each group once

@@ -61,6 +61,21 @@ def test_channels_become_options() -> None:
     assert problem.options[A][best.choice[A]].plan.channel_bits is not None
 
 
+def test_groups_of_channels_become_options_with_bits_of_their_own() -> None:
+    """Their bit operations are those of the mean channel, the entry that they need included."""
+    channels = {(A, "a"): {4: (8.0, 4.0, 0.01, 0.01)}}
+    problem = build_problem(Choices(LAYERS, replace(SCORES, channels=channels)), {"bops": Fraction(10**6)})
+    mixed = [option for option in problem.options[A] if option.plan.group_bits]
+    assert mixed and not [option for option in problem.options[B] if option.plan.group_bits]
+    for option in mixed:
+        groups, bits = option.plan.groups, option.plan.group_bits
+        assert groups is not None and bits is not None and groups[0] == 0 and groups[2] == groups[3]
+        assert bits[groups[0]] > bits[groups[2]]
+        assert option.costs["bops"] == LAYERS[0].bops(option.plan)
+    lone = build_problem(Choices(LAYERS, replace(SCORES, channels=channels), per="module"), {"bops": Fraction(10**6)})
+    assert not [option for option in lone.options[A] if option.plan.group_bits]
+
+
 def test_points_of_channels_have_widths_that_the_machine_runs() -> None:
     """8 bits were scored and the machine has 7: no point is lost to them."""
     scores = replace(SCORES, channels={(A, "w"): {2: tuple(2.0**c for c in range(8))}}).fitted()

@@ -69,6 +69,8 @@ def test_channels_are_measured_at_the_fewest_bits_and_predicted_at_all(finished:
     count = channels.filter(bits=3).height
     assert channels.filter(bits=8, source="predicted").height == count
     assert 12 <= channels.filter(bits=3, source="measured").height < count
+    pruned = channels.filter(bits=0)
+    assert set(pruned["kind"]) == {"w"} and pruned.height == channels.filter(bits=8, kind="w").height
 
 
 def test_fewer_bits_change_more(finished: tuple[Path, SensitivityTable]) -> None:

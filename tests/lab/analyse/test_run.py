@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,7 +101,9 @@ def test_processes_measure_the_same_bits(bench: Bench, tmp_path: Path) -> None:
         np.testing.assert_array_equal(result.distortion, there[work].distortion)  # type: ignore[union-attr]
 
 
-def test_what_cannot_be_sent(tmp_path: Path) -> None:
+def test_what_cannot_be_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)  # as where it is not installed
+
     class Local(ToyAdapter):
         pass
 

@@ -1,4 +1,5 @@
-"""Bits per channel inside a layer: the widths of its output channels with the least zeta for their total.
+"""Bits per channel inside a layer: the widths of its output channels, or of groups of its input's channels, with the
+least zeta for their total.
 
 Channels count as independent. The points on the lower convex hull are exact: raising the channel that gains most per
 bit, again and again, never passes a better choice with the same total.
@@ -6,11 +7,14 @@ bit, again and again, never passes a better choice with the same total.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
+
 from quaver.errors import UsageError
+from quaver.lab.quant.grouping import Groups, runs_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,24 @@ def calibrated(channels: Mapping[int, Sequence[float]], layer: Mapping[int, floa
         factor = max(0.0, layer[near]) / total if total > 0 else 1.0
         result[0] = tuple(max(0.0, value) * factor for value in channels[0])
     return result
+
+
+def grouped_points(scores: Mapping[int, Sequence[float]], count: int, points: int) -> Iterator[tuple[Groups, Point]]:
+    """Of an input's channels in `count` groups at most, at most `points` ways to give each group bits of its own.
+
+    scores: by bits, zeta of every channel (`calibrated`). With zeta = c 4^-b the best bits of a channel are log2(c) / 2
+    and a constant, so channels of one group are those with like log2(c). That a group of its own has a finer scale too
+    is not counted.
+    """
+    least = np.array(scores[min(scores)], np.float64)
+    floor = max(float(least.max()), 1e-30) * 4.0**-8  # what 8 bits less make of the largest: all below are alike
+    logs = np.log2(np.maximum(least, floor))
+    groups = runs_of(logs, min(count, len(np.unique(logs))))
+    sizes = np.bincount(groups).tolist()
+    shared = {bits: np.bincount(groups, values).tolist() for bits, values in scores.items()}
+    for point in spread(pareto_points(shared, sizes), points):
+        if len(set(point.bits)) > 1:
+            yield groups, point
 
 
 def _nearest(widths: Sequence[int], bits: int) -> int:

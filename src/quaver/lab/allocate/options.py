@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from quaver.errors import UsageError
-from quaver.lab.allocate.channels import calibrated, pareto_points, spread
+from quaver.lab.allocate.channels import calibrated, grouped_points, pareto_points, spread
 from quaver.lab.allocate.problem import Option, Pair, Problem, Tie
 from quaver.lab.allocate.scores import Scores
 from quaver.lab.costs.layers import Layer
@@ -17,6 +17,7 @@ from quaver.lab.costs.table import FULL
 from quaver.lab.quant.plan import LayerPlan
 
 BUDGETS = ("bytes", "bops", "ms", "avg_bits")
+_GROUPS = (2, 4)  # of an input's channels, with bits of their own
 _LEAST = LayerPlan(2, 2)
 Candidates = Mapping[str, Sequence[tuple[LayerPlan, float]]]
 
@@ -26,10 +27,11 @@ class Choices:
     """What to choose from.
 
     layers: of a workload. fixed_bytes: of the model file beside its layers. channel_points: ways to give a layer's
-    output channels bits of their own, where channels were scored; 0 for none. candidates: further plans of a layer
-    with their zeta, such as groups, splits or pruned channels; one that leaves weights (inputs) in floating point is
-    combined with every choice of weights (inputs). per: "layer", or "module": one width for all layers of a module,
-    so that pair terms, which are measured between modules, count.
+    output channels bits of their own (0 prunes where that was scored), and each of 2 and of 4 groups of its input's
+    channels, where channels were scored; 0 for none. candidates: further plans of a layer with their zeta, such as
+    groups, splits or pruned channels; one that leaves weights (inputs) in floating point is combined with every choice
+    of weights (inputs). per: "layer", or "module": one width for all layers of a module, so that pair terms, which are
+    measured between modules, count.
     """
 
     layers: Sequence[Layer]
@@ -63,7 +65,10 @@ def build_problem(choices: Choices, budgets: Mapping[str, Fraction]) -> Problem:
     ties, pairs = choices.ties, tuple[Pair, ...]()
     if choices.per == "module":
         ties, pairs = _by_module(choices.scores, list(options))
-        options = {name: [option for option in own if not option.plan.channel_bits] for name, own in options.items()}
+        options = {
+            name: [each for each in own if not each.plan.channel_bits and not each.plan.group_bits]
+            for name, own in options.items()
+        }
     return Problem(options, budgets, fixed, ties, pairs)
 
 
@@ -120,14 +125,8 @@ def _plans(choices: Choices, layer: Layer) -> Iterator[tuple[LayerPlan, float]]:
     scores, name = choices.scores, layer.call_site
     weights = [(LayerPlan(bits), scores.layers[name, "w", bits]) for bits in scores.bits(name, "w")]
     inputs = [(LayerPlan(None, bits), scores.layers[name, "a", bits]) for bits in scores.bits(name, "a")]
-    known = scores.channels.get((name, "w"))
-    if known and choices.channel_points > 1:
-        # Widths that the machine refuses would make points of which it refuses all that have one such channel.
-        own = {bits: scores.layers[name, "w", bits] for bits in scores.bits(name, "w") if _runs(choices, layer, bits)}
-        points = pareto_points(calibrated(known, own)) if own else []
-        for point in spread(points, choices.channel_points):
-            if max(point.bits) > 0 and len(set(point.bits)) > 1:
-                weights.append((LayerPlan(max(point.bits), channel_bits=point.bits), point.zeta))
+    weights += _own_bits_of_weights(choices, layer)
+    inputs += _own_bits_of_inputs(choices, layer)
     for plan, zeta in choices.candidates.get(name, ()):
         if plan.weight_bits is None:
             inputs.append((plan, zeta))
@@ -138,11 +137,35 @@ def _plans(choices: Choices, layer: Layer) -> Iterator[tuple[LayerPlan, float]]:
     # What was not scored stays as wide as it can be.
     for w, loss in weights or [(LayerPlan(FULL.weight_bits), 0.0)]:
         for a, more in inputs or [(LayerPlan(None, FULL.activation_bits), 0.0)]:
-            yield replace(w, activation_bits=a.activation_bits, groups=a.groups, split=a.split), loss + more
+            yield replace(a, weight_bits=w.weight_bits, channel_bits=w.channel_bits), loss + more
 
 
-def _runs(choices: Choices, layer: Layer, bits: int) -> bool:
-    plan = LayerPlan(bits, FULL.activation_bits)
+def _own_bits_of_weights(choices: Choices, layer: Layer) -> Iterator[tuple[LayerPlan, float]]:
+    """Points of bits per output channel, of widths that the machine runs: of those with one that it refuses it would
+    refuse all."""
+    scores, name = choices.scores, layer.call_site
+    known = scores.channels.get((name, "w"))
+    own = {bits: scores.layers[name, "w", bits] for bits in scores.bits(name, "w") if _runs(choices, layer, w=bits)}
+    if known and own and choices.channel_points > 1:
+        for point in spread(pareto_points(calibrated(known, own)), choices.channel_points):
+            if max(point.bits) > 0 and len(set(point.bits)) > 1:
+                yield LayerPlan(max(point.bits), channel_bits=point.bits), point.zeta
+
+
+def _own_bits_of_inputs(choices: Choices, layer: Layer) -> Iterator[tuple[LayerPlan, float]]:
+    """Points of bits per group of input channels, alike."""
+    scores, name = choices.scores, layer.call_site
+    known = scores.channels.get((name, "a"))
+    own = {bits: scores.layers[name, "a", bits] for bits in scores.bits(name, "a") if _runs(choices, layer, a=bits)}
+    if known and own and choices.channel_points > 1:
+        for count in _GROUPS:
+            for groups, point in grouped_points(calibrated(known, own), count, choices.channel_points):
+                yield LayerPlan(None, max(point.bits), groups=groups, group_bits=point.bits), point.zeta
+
+
+def _runs(choices: Choices, layer: Layer, w: int | None = None, a: int | None = None) -> bool:
+    """Whether the machine has so many bits, the other operand at its widest."""
+    plan = LayerPlan(w or FULL.weight_bits, a or FULL.activation_bits)
     return choices.profile is None or choices.profile.problem(layer, plan) is None
 
 

@@ -144,10 +144,14 @@ class _Analysis:
         config, points = self.config, range(len(self.bench.adapter.lambdas))
         audited = config.proxies and config.reaches("layer") and not {"add", "open"}.isdisjoint(config.modes)
         if audited:
-            slopes = [Slopes(point, config.bits, config.slope_frames) for point in points]
             second = [Curvature(point, config.bits, config.curvature_frames, config.probes) for point in points]
-            return [*slopes, *(second if "w" in config.kinds else [])]
-        return [Slopes(self.middle, config.bits, config.slope_frames)] if config.level == "channel" else []
+            return [*map(self._slopes, points), *(second if "w" in config.kinds else [])]
+        return [self._slopes(self.middle)] if config.level == "channel" else []
+
+    def _slopes(self, point: int) -> Slopes:
+        """Of every width, and of pruned channels (0 bits) where channels are asked for."""
+        pruned = (0,) if self.config.level == "channel" else ()
+        return Slopes(point, (*pruned, *self.config.bits), self.config.slope_frames)
 
     def _scores(self, results: dict[Work, Result], kind: type) -> dict[float, Arrays]:
         """By lambda."""
@@ -164,8 +168,7 @@ class _Analysis:
         """Rows of channels, measured at the fewest bits and predicted at the others, and how well their scores predict
         the measured ones."""
         config, bits = self.config, min(self.config.bits)
-        work = Slopes(self.middle, config.bits, config.slope_frames)
-        scores = results[work]
+        scores = results[self._slopes(self.middle)]
         assert isinstance(scores, dict)
         channels = channels_of(self.survey, scores, bits, config.kinds)
         chosen = sample(channels, config.channel_sample, config.channel_top, config.seed)
@@ -182,8 +185,8 @@ class _Analysis:
         lmbda = self.bench.adapter.lambdas[self.middle]
         common = {"model_hash": self.note["model_hash"], "lambda": lmbda, "frames": config.frames}
         weights, rows = mixture({each: row["zeta"] for each, row in measured.items()}), []
-        for width in config.bits:
-            own = channels_of(self.survey, scores, width, config.kinds)
+        for width in (0, *config.bits):
+            own = channels_of(self.survey, scores, width, config.kinds if width else {"w"}.intersection(config.kinds))
             known = measured if width == bits else {}
             rows += channel_rows(own, weights, known, common | {"bits": width}, self.bench.adapter.encoder_only)
         return rows, list(self._audit_channels(measured, bits, lmbda, float(scores["seconds"][1])))

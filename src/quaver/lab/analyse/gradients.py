@@ -7,7 +7,7 @@ so that its error, which is the same in every frame, is correlated as it is in t
     spread   rms over clips of   sum g * dx          its size, which is what first-order rankings use
     fisher   mean over clips of  1/2 sum (g * dx)^2  per weight, or per element of one call's input
 
-dx is the error of the quantizer that truth is measured with.
+dx is the error of the quantizer that truth is measured with; of weights with 0 bits, all they are.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ class _Inputs:
             value = x.detach()
 
             def passing(gradient: Tensor) -> None:
-                for bits in self._bits:
+                for bits in filter(None, self._bits):  # an input has no 0 bits
                     error = survey.scales[site, bits].fake_quantize(value) - value
                     new = _sums(gradient, value, error, axis)
                     key = f"{site}|a|{bits}"

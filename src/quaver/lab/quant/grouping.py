@@ -98,6 +98,15 @@ def partitions(
     return result
 
 
+def runs_of(values: NDArray[np.float64], count: int) -> Groups:
+    """(C,) numbers in at most `count` groups of neighbouring values, with the least squared distance to the groups'
+    means."""
+    order = np.argsort(values, kind="stable")
+    groups = np.empty(len(values), np.intp)
+    groups[order] = _best_runs(_variance_costs(values[order, None]), min(count, len(values)))[-1]
+    return numbered(groups)
+
+
 def sharing_error(stats: SiteStats, groups: Groups, bits: int = 8) -> float:
     """Mean squared error at `bits` where each group has the best scale of `error_table`."""
     table, of = error_table(stats, bits), torch.tensor(groups)
