@@ -12,9 +12,9 @@ import torch
 from lab.allocate.samples import PRESET, table_of
 from quaver.codec import conformance
 from quaver.lab.models.untrained import random_codec
-from quaver.lab.models.weights import save_weights, weights_hash
+from quaver.lab.models.weights import read_codec, save_weights, weights_hash
 from quaver.lab.quant.plan import QuantPlan
-from quaver.runtime.model import read_model
+from quaver.runtime.model import load_model, read_model
 
 from .conftest import Quaver
 from .samples import clip
@@ -75,6 +75,38 @@ def test_plans_of_the_search(quaver: Quaver, where: Path, tmp_path: Path) -> Non
         plans.append(QuantPlan.load(out))
     assert notes[0] == notes[1] and plans[0].layers == plans[1].layers
     assert notes[0]["config"]["cost_price"] == 0.3 and notes[0]["result"] == {"plan_hash": plans[0].hash}
+
+
+def test_training(quaver: Quaver, where: Path, tmp_path: Path) -> None:
+    """The same manifest, the same weights; a run that another code or machine began says so."""
+    stage = {"name": "joint", "steps": 1, "frames": 2, "size": 32, "batch": 1, "trains": ["intra", "inter"]}
+    recipe = {"name": "one", "preset": "nano", "stages": [stage]}
+    (tmp_path / "one.json").write_text(json.dumps(recipe))
+    notes = []
+    for out in (tmp_path / "a", tmp_path / "b"):
+        given = (
+            "train",
+            tmp_path / "one.json",
+            "--data",
+            where / "videos",
+            "--from",
+            where / "w.safetensors",
+            "--out",
+            out,
+        )
+        done = quaver(*given)
+        assert done.code == 0, done.err
+        notes.append(note(out / "manifest.json", where, tmp_path))
+    assert notes[0] == notes[1]
+    trained = weights_hash(read_codec(tmp_path / "a/ema.safetensors", load_model("skeleton")))
+    assert notes[0]["result"] == {"earlier": [], "model_hash": trained}
+    (tmp_path / "a/manifest.json").write_text(json.dumps({"hash": "another"}))
+    assert quaver(*given[:-1], tmp_path / "a", "--resume").code == 0
+    assert note(tmp_path / "a/manifest.json")["result"]["earlier"] == ["another"]
+    recipe["name"] = "two"
+    (tmp_path / "one.json").write_text(json.dumps(recipe))
+    assert quaver(*given, "--resume").code != 0
+    assert note(tmp_path / "b/manifest.json") == notes[1]  # what cannot go on leaves it alone
 
 
 def test_models(quaver: Quaver, where: Path, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def quantize(
 
     from quaver.lab.allocate.patch_command import read_table
     from quaver.lab.lower.command import lower_checkpoint, read_plan, training_note
-    from quaver.lab.train.command import train_plan
+    from quaver.lab.train.command import train_folder
     from quaver.lab.train.loop import Progress as Figures
     from quaver.lab.train.recipes import load_recipe
 
@@ -50,8 +50,8 @@ def quantize(
                 text = f"{o.rate:.3f} bpp  D {o.distortion:.1f}  J {o.cost:.3f}"
                 bar.update(task, completed=figures.step, description=text)
 
-            source = calibrate, folder, resume, patterns, cache, skeleton, threads
-            train_plan(recipe, chosen, checkpoint, *source, show, table)
+            files = checkpoint, patterns, cache, skeleton
+            train_folder(recipe, calibrate, folder, resume, *files, threads, show, chosen, table)
         checkpoint = folder / "ema.safetensors"
     own = None if qat else chosen
     with console.status("fitting scales, proving bounds"):
