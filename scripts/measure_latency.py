@@ -2,7 +2,7 @@
 
 Milliseconds per decoded frame at 640x360: the networks, as ONNX Runtime runs them on one thread, each plan's in turns
 with W7A8's, so that whatever else the machine does meets both. error: of the prediction itself; relative: of the
-predicted ratio to W7A8.
+predicted ratio to W7A8. The profile is to be one of the machine that it runs on.
 
 usage: measure_latency.py CHECKPOINT PLAN.json... --out results/latency.tsv
 """
@@ -73,10 +73,13 @@ def main() -> None:
         macs = sum(graph.macs() for key, graph in model.graphs.items() if WORKLOAD.share(key))
         row = (
             plan.hash, path.stem, macs, f"{predicted:.3f}", f"{own:.3f}", f"{predicted / own - 1:+.3f}",
-            f"{full:.3f}", f"{reference:.3f}", f"{predicted / full / (own / reference) - 1:+.3f}",
+            f"{full:.3f}", f"{reference:.3f}", f"{predicted / full / (own / reference) - 1:+.3f}", profile.name,
             datetime.date.today(),
         )  # fmt: skip
-        others = [tuple(old.values()) for old in read_table(arguments.out) if old["plan_hash"] != plan.hash]
+        known = plan.hash, profile.name
+        others = [
+            tuple(old.values()) for old in read_table(arguments.out) if (old["plan_hash"], old["profile"]) != known
+        ]
         write_table(arguments.out, HEADER, [*others, row], comment(None, f"profile {profile.name}"))
         print(*row, sep="\t", flush=True)
 
