@@ -76,7 +76,9 @@ def allocated(arguments: argparse.Namespace, budget: str, chances: int) -> Itera
     operations."""
 
     def allocation(*budgets: str, channels: int = 0) -> Allocation:
-        found = prepare(arguments.table, arguments.checkpoint, list(budgets), channel_points=channels)
+        found = prepare(
+            arguments.table, arguments.checkpoint, list(budgets), arguments.profile, channel_points=channels
+        )
         return with_unscored(found, fewest(budget))
 
     def plan(found: Allocation, method: str, solver: Callable[[Problem], Solution]) -> QuantPlan:
@@ -143,7 +145,7 @@ def pruned(bench: Bench, arguments: argparse.Namespace, budget: str) -> Wanted:
     """Channels that the programme prunes to keep a budget of milliseconds."""
 
     def make() -> QuantPlan:
-        found = prepare(arguments.table, arguments.checkpoint, [budget], channel_points=0)
+        found = prepare(arguments.table, arguments.checkpoint, [budget], arguments.profile, channel_points=0)
         choices, clips = found.choices, choose_clips(bench.to_use, 12, 4, 96, 1)
         sites = {site for site, kind, _ in choices.scores.layers if kind == "w"}
         zeta_at = {site: choices.scores.layers[site, "w", 7] for site in sites}

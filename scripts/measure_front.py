@@ -32,7 +32,7 @@ from quaver.lab.train.recipes import load_recipe
 
 HEADER = (
     "plan_hash", "method", "budget", "avg_wbits", "bytes", "bops", "ms_pred", "ms_meas", "zeta_pred", "zeta_meas",
-    "stderr", "bd_rate", "qat_steps", "seed", "model_hash", "date",
+    "stderr", "qat_steps", "seed", "model_hash", "date",
 )  # fmt: skip
 
 
@@ -63,7 +63,7 @@ def measured(bench: Bench, wanted: Wanted, plan: QuantPlan, allocation: Allocati
     return (
         plan.hash, wanted.method, wanted.budget, f"{costs['avg_bits']:.3f}", f"{costs['bytes']:.0f}",
         f"{costs['bops']:.0f}", f"{costs['ms']:.3f}", f"{ms:.3f}", "" if zeta is None else f"{zeta:.5f}",
-        f"{found.zeta:.5f}", f"{found.stderr:.5f}", "", steps, wanted.seed, bench.model_hash[:16],
+        f"{found.zeta:.5f}", f"{found.stderr:.5f}", steps, wanted.seed, bench.model_hash[:16],
         datetime.date.today(),
     )  # fmt: skip
 
@@ -90,7 +90,7 @@ def unscored(bench: Bench, arguments: argparse.Namespace) -> Allocation:
     from quaver.lab.costs.codec import skeleton_bytes
     from quaver.lab.costs.profile import load_profile
 
-    codec, profile = bench.codec(), load_profile("onnx-cpu")
+    codec, profile = bench.codec(), load_profile(arguments.profile)
     choices = Choices(codec_layers(codec, WORKLOAD), Scores("", {}), profile, skeleton_bytes(bench.skeleton))
     return Allocation(codec, choices, profile, {})
 
@@ -104,6 +104,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=None)
     parser.add_argument("--exclude", action="append", default=[])
+    parser.add_argument("--profile", default="onnx-cpu", help="of the machine that this runs on")
     parser.add_argument("--clips", type=int, default=6, help="to measure on")
     parser.add_argument("--channels", action="store_true", help="also bits per channel; the table must score channels")
     parser.add_argument("--search", action="store_true", help="also the differentiable search")
@@ -115,7 +116,7 @@ def main() -> None:
     arguments.work.mkdir(parents=True, exist_ok=True)
     bench = Bench(arguments, arguments.clips)
     allocation = unscored(bench, arguments) if arguments.table is None else prepare(
-        arguments.table, arguments.checkpoint, [], channel_points=0
+        arguments.table, arguments.checkpoint, [], arguments.profile, channel_points=0
     )  # fmt: skip
     if arguments.table is not None:
         fill(arguments.out, arguments.work, allocation.choices.scores)
