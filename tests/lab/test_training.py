@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,18 @@ def test_resuming_continues_exactly(clips: tuple[Path, ClipCache], finished: Pat
             assert torch.equal(value, got[key]), key
     steps = [int(row["step"]) for row in csv.DictReader((tmp_path / "log.csv").open())]
     assert steps == list(range(RECIPE.steps))
+
+
+def test_a_run_that_is_lost_ends(
+    clips: tuple[Path, ClipCache], finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One step without a finite gradient is left out; where all have none the run ends, and its checkpoint stays."""
+    stage = Stage("intra", 30, 1, ("intra",), size=32, batch=1)
+    norms = iter([1.0, math.nan, 1.0, 1.0, *[math.nan] * 30])
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *_: torch.tensor(next(norms)))
+    with pytest.raises(ModelError, match=r"no finite gradient in 10 steps up to step 13 \(intra\)"):
+        train(Recipe("lost", "nano", (stage,)), clips[1], load_model("skeleton"), tmp_path, save_every=4)
+    assert all(bool(torch.isfinite(value).all()) for value in load_file(tmp_path / "ema.safetensors").values())
 
 
 def test_another_recipe_cannot_resume(clips: tuple[Path, ClipCache], finished: Path) -> None:

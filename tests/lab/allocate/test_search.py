@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from quaver.errors import UsageError
 from quaver.lab.allocate.relaxed import CostTables, Relaxed, Tape, Widths
 from quaver.lab.allocate.search import Search, SearchConfig, Step
 from quaver.lab.allocate.search_command import Searcher
+from quaver.lab.analyse.closed_loop import AnalysisError
 from quaver.lab.costs.layers import Layer, convolution
 from quaver.lab.costs.workload import Workload
 from quaver.lab.lower.model import lower
@@ -74,6 +77,19 @@ def test_the_error_is_relative_and_moves_what_is_quantized() -> None:
     error.backward()  # type: ignore[no-untyped-call]
     assert x.grad is None and y.grad is not None
     assert float(quantization_error(torch.zeros(3), torch.zeros(3))) == 0
+
+
+def test_a_search_whose_cost_is_no_number_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    search = toy_search(cost_price=0.1)
+    whole = search.adapter.step
+
+    def broken(*given: Any) -> Any:
+        found = whole(*given)
+        return found._replace(rate=found.rate * math.nan)
+
+    monkeypatch.setattr(search.adapter, "step", broken)
+    with pytest.raises(AnalysisError, match="step 1: J is not a number; clips "):
+        search.run()
 
 
 def test_a_price_buys_bits() -> None:

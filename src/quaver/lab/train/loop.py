@@ -28,6 +28,7 @@ from quaver.lab.train.recipes import Recipe, Stage
 from quaver.runtime.model import IntegerModel
 from quaver.runtime.patches import PatchTable
 
+_HOPELESS = 10  # steps in a row without a finite gradient: what one batch did would be over
 _CALIBRATION = 8  # batches that set the scales when training turns to integers
 _FIELDS = ("step", "stage", "loss", "cost", "rate", "distortion", "seconds", "frames_per_second", "validation")
 
@@ -68,7 +69,8 @@ def train(
 ) -> Codec:
     """Train and return the EMA codec; `out` gets last.pt (to resume), weights.safetensors, ema.safetensors,
     log.csv and TensorBoard events. `start`: weights to begin from. `plan`: what to quantize them to before the first
-    step; all stages must then compute in integers. `patches`: bits of patches, instead of those of `start`."""
+    step; all stages must then compute in integers. `patches`: bits of patches, instead of those of `start`. A step
+    without a finite gradient is left out; ModelError where ten in a row have none."""
     from lightning_fabric import Fabric
     from torch.utils.tensorboard import SummaryWriter
 
@@ -102,7 +104,7 @@ def train(
         _log(out / "log.csv", first) as log,
         Prefetcher(batch_at, first, recipe.steps) as batches,
     ):
-        rows = csv.writer(log)
+        rows, lost = csv.writer(log), 0
         for step, sequence in batches:
             began = time.perf_counter()
             stage = recipe.stage_at(step)
@@ -117,7 +119,13 @@ def train(
             optimizer.zero_grad(set_to_none=True)
             fabric.backward(outcome.loss)
             norm = torch.nn.utils.clip_grad_norm_(codec.parameters(), recipe.clip)
-            if bool(torch.isfinite(norm)):
+            lost = 0 if bool(torch.isfinite(norm)) else lost + 1
+            if lost == _HOPELESS:
+                raise ModelError(
+                    f"{out}: no finite gradient in {lost} steps up to step {step} ({stage.name}); the last checkpoint"
+                    " is from before: go on from it with a lower learning rate"
+                )
+            if not lost:
                 optimizer.step()
                 _follow(average, codec, min(recipe.ema, (1 + step) / (10 + step)))
             seconds = time.perf_counter() - began
