@@ -9,16 +9,14 @@ from dataclasses import dataclass, replace
 from front_bench import WORKLOAD, Bench
 
 from quaver.lab.allocate import baselines, programme
+from quaver.lab.allocate.candidates import CLIPS, with_pruned
 from quaver.lab.allocate.command import Allocation, prepare
 from quaver.lab.allocate.measured import observed
 from quaver.lab.allocate.problem import Problem, Solution
-from quaver.lab.allocate.prune import pruned_outputs
 from quaver.lab.allocate.search import SearchConfig
 from quaver.lab.allocate.search_command import Searcher
 from quaver.lab.analyse.clips import choose_clips
-from quaver.lab.analyse.estimate import amplification
 from quaver.lab.analyse.quaver_adapter import QuaverAdapter
-from quaver.lab.analyse.table import SensitivityTable
 from quaver.lab.costs.codec import codec_layers
 from quaver.lab.quant.plan import LayerPlan, QuantPlan
 
@@ -146,14 +144,7 @@ def pruned(bench: Bench, arguments: argparse.Namespace, budget: str) -> Wanted:
 
     def make() -> QuantPlan:
         found = prepare(arguments.table, arguments.checkpoint, [budget], arguments.profile, channel_points=0)
-        choices, clips = found.choices, choose_clips(bench.to_use, 12, 4, 96, 1)
-        sites = {site for site, kind, _ in choices.scores.layers if kind == "w"}
-        zeta_at = {site: choices.scores.layers[site, "w", 7] for site in sites}
-        gains, common = amplification(SensitivityTable.load(arguments.table))
-        gains = {layer.network: gains.get(layer.network, common) for layer in choices.layers}
-        adapter = QuaverAdapter(found.codec, (20, 44))
-        options = pruned_outputs(adapter, clips, choices.layers, (1 / 6, 1 / 3, 1 / 2), zeta_at, gains)
-        found = replace(found, choices=replace(choices, candidates=options))
+        found = with_pruned(found, choose_clips(bench.to_use, *CLIPS, 1), (1 / 6, 1 / 3, 1 / 2))
         problem = found.problem
         return found.plan(problem, solve(problem), "ilp pruned")
 

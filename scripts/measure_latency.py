@@ -14,39 +14,17 @@ import datetime
 from pathlib import Path
 
 import torch
+from plan_latency import WORKLOAD, networks_ms, networks_predicted, shaped
 from provenance import comment
 
 from quaver.evaluate.points import read_table, write_table
-from quaver.lab.costs.codec import codec_layers
-from quaver.lab.costs.measure import Timing, graph_ms
 from quaver.lab.costs.profile import load_profile
-from quaver.lab.costs.workload import Workload
-from quaver.lab.lower.model import lower
-from quaver.lab.models.precision import shape_for
-from quaver.lab.models.weights import read_codec
 from quaver.lab.quant.plan import QuantPlan
-from quaver.runtime.model import IntegerModel, load_model
 
 HEADER = (
-    "plan_hash", "name", "macs", "ms_pred", "ms_meas", "error", "ms_pred_w7a8", "ms_meas_w7a8", "relative", "date",
+    "plan_hash", "name", "macs", "ms_pred", "ms_meas", "error", "ms_pred_w7a8", "ms_meas_w7a8", "relative", "profile",
+    "date",
 )  # fmt: skip
-WORKLOAD, TURNS = Workload(), 5
-
-
-def networks_ms(models: list[IntegerModel], turns: int = TURNS) -> list[float]:
-    """Of each model, network by network in turns, the fastest turn."""
-    timing = Timing(1, 7)
-    totals = [0.0] * len(models)
-    for key in models[0].graphs:
-        share = float(WORKLOAD.share(key))
-        if not share:
-            continue
-        best = [float("inf")] * len(models)
-        for _ in range(turns):
-            for number, model in enumerate(models):
-                best[number] = min(best[number], graph_ms(model.graphs[key], WORKLOAD.map(key), timing))
-        totals = [total + share * ms for total, ms in zip(totals, best, strict=True)]
-    return totals
 
 
 def main() -> None:
@@ -57,18 +35,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    profile, skeleton = load_profile(arguments.profile), load_model("skeleton")
-
-    def lowered(plan: QuantPlan) -> tuple[IntegerModel, float]:
-        codec = read_codec(arguments.checkpoint, skeleton)
-        layers = [row for row in codec_layers(codec, WORKLOAD) if not row.call_site.startswith("skeleton.")]
-        shape_for(codec, plan)
-        return lower(codec, "plan"), profile.predict(plan, layers)
-
-    whole, full = lowered(QuantPlan({}))
+    profile, whole = load_profile(arguments.profile), shaped(arguments.checkpoint, QuantPlan({}))
+    full = networks_predicted(arguments.checkpoint, QuantPlan({}), profile)
     for path in arguments.plans:
         plan = QuantPlan.load(path)
-        model, predicted = lowered(plan)
+        model, predicted = shaped(arguments.checkpoint, plan), networks_predicted(arguments.checkpoint, plan, profile)
         own, reference = networks_ms([model, whole])
         macs = sum(graph.macs() for key, graph in model.graphs.items() if WORKLOAD.share(key))
         row = (

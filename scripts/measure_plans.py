@@ -5,6 +5,7 @@ and measured on the clips given: bd_rate of real files against --anchor's files;
 against the floating-point weights, on the middle of the clips, by the same estimate of bits (`compare_float.py`).
 bops: of a mean frame of 640x360 that is decoded. Training is kept in --work: run it again to go on. --plan float is the
 control, floating point trained on with --qat's recipe: it makes no files, so only the comparisons in torch are filled.
+Columns that hold for a plan whatever its training, such as milliseconds, are `fill_plans.py`'s.
 
 usage: measure_plans.py CHECKPOINT --train DIR --work DIR --out results/plans.tsv [--plan W4A8] [--qat RECIPE] CLIP...
 """
@@ -15,7 +16,6 @@ import argparse
 import datetime
 import json
 import statistics
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from compare_float import in_torch, middle, point
 from real_files import Curves, curves_of
 
 from quaver.evaluate.bdrate import bd_rate
-from quaver.evaluate.points import write_table
+from quaver.evaluate.points import read_table, write_table
 from quaver.evaluate.run import read_clip
 from quaver.lab.analyse.clips import choose_clips
 from quaver.lab.analyse.quaver_adapter import QuaverAdapter
@@ -45,8 +45,9 @@ from quaver.runtime.model import IntegerModel, load_model, read_model, save_mode
 QUALITIES = (6, 22, 38, 54)
 SCORED, TORCH_FRAMES, TORCH_SIZE = 24, 8, (320, 192)  # clips of the score; what torch codes of the clips given
 HEADER = (
-    "plan_hash", "name", "method", "model_hash", "avg_wbits", "bytes", "bops", "ms_meas", "zeta_meas",
-    "stderr", "bd_rate", "anchor", "bd_float", "qat_steps", "seed", "date",
+    "plan_hash", "name", "method", "budget", "model_hash", "avg_wbits", "bytes", "bops", "ms_pred", "ms_meas",
+    "ms_w7a8", "zeta_pred", "zeta_meas", "stderr", "bd_rate", "anchor", "bd_float", "qat_steps", "seed", "date",
+    "command",
 )  # fmt: skip
 
 
@@ -95,16 +96,16 @@ def lowered(codec: Codec, path: Path) -> tuple[IntegerModel, int]:
     return read_model(path), path.stat().st_size
 
 
-def against_files(model: IntegerModel, arguments: argparse.Namespace) -> tuple[float, float, str]:
-    """BD-rate of real files in percent, milliseconds per decoded frame, and the anchor's hash."""
+def against_files(model: IntegerModel, arguments: argparse.Namespace) -> tuple[float, str]:
+    """BD-rate of real files in percent, and the anchor's hash."""
     reference = load_model(arguments.anchor)
     digest = reference.hash.hex()[:16]
     anchor = kept(
         arguments.work / f"anchor-{digest}-{arguments.frames}.json",
-        lambda: curves_of(reference, arguments.clips, QUALITIES, arguments.frames)[0],
+        lambda: curves_of(reference, arguments.clips, QUALITIES, arguments.frames),
     )
-    tested, ms = curves_of(model, arguments.clips, QUALITIES, arguments.frames)
-    return mean_rate(anchor, tested), ms, digest
+    tested = curves_of(model, arguments.clips, QUALITIES, arguments.frames)
+    return mean_rate(anchor, tested), digest
 
 
 def main() -> None:
@@ -140,24 +141,34 @@ def main() -> None:
     )
     to_float = mean_rate(whole, torch_curves(codec, arguments, bool(plan.layers)))
     steps = 0 if arguments.qat is None else load_recipe(arguments.qat).steps
-    head = plan.hash if plan.layers else "", f"{arguments.checkpoint.stem.removesuffix('-float')} {plan.name}", method
-    losses = f"{zeta.zeta:.4f}", f"{zeta.stderr:.4f}"
-    tail = f"{to_float:.2f}", steps, 1, datetime.date.today()
+    row: dict[str, object] = {
+        "plan_hash": plan.hash if plan.layers else "",
+        "name": f"{arguments.checkpoint.stem.removesuffix('-float')} {plan.name}",
+        "method": method, "model_hash": weights_hash(codec)[:16],
+        "zeta_meas": f"{zeta.zeta:.4f}", "stderr": f"{zeta.stderr:.4f}", "bd_float": f"{to_float:.2f}",
+        "qat_steps": steps, "seed": 1, "date": datetime.date.today(), "command": command(arguments),
+    }  # fmt: skip
     if plan.layers:
         model, size = lowered(codec, arguments.work / f"{plan.name}-{method}.qvm")
         costs = totals(codec_layers(weights, Workload()), plan)
-        rate, ms, digest = against_files(model, arguments)
-        counted = f"{float(costs['avg_bits']):.2f}", size, f"{float(costs['bops']):.0f}"
-        row = *head, model.hash.hex()[:16], *counted, f"{ms:.1f}", *losses, f"{rate:.2f}", digest, *tail
-    else:
-        row = *head, weights_hash(codec)[:16], "", "", "", "", *losses, "", "", *tail
-    old = []
-    if arguments.out.exists():
-        lines = [line.rstrip("\n").split("\t") for line in arguments.out.open() if not line.startswith("#")]
-        old = [line for line in lines[1:] if (line[0], line[2], line[3]) != (row[0], row[2], row[3])]
-    comment = "a row each: python scripts/" + " ".join([Path(sys.argv[0]).name, *map(str, sys.argv[1:])])
-    write_table(arguments.out, HEADER, [*old, row], comment)
-    print(*row, sep="\t")
+        rate, digest = against_files(model, arguments)
+        row |= {
+            "model_hash": model.hash.hex()[:16], "avg_wbits": f"{float(costs['avg_bits']):.2f}", "bytes": size,
+            "bops": f"{float(costs['bops']):.0f}", "bd_rate": f"{rate:.2f}", "anchor": digest,
+        }  # fmt: skip
+    old, first = read_table(arguments.out), "rows name their commands; fill_plans.py adds what needs no training"
+    if old:
+        first = arguments.out.read_text().splitlines()[0].removeprefix("# ")
+    same = "plan_hash", "method", "model_hash"
+    rows = [each for each in old if any(each[key] != str(row[key]) for key in same)]
+    write_table(arguments.out, HEADER, [tuple(each.get(key, "") for key in HEADER) for each in (*rows, row)], first)
+    print(*row.values(), sep="\t")
+
+
+def command(arguments: argparse.Namespace) -> str:
+    """What of the command differs between rows."""
+    given = [] if arguments.qat is None else ["--qat", arguments.qat]
+    return " ".join(["measure_plans.py", str(arguments.checkpoint), "--plan", arguments.plan, *given])
 
 
 if __name__ == "__main__":

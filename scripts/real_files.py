@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,12 +13,9 @@ GROUP = 32  # frames from one intra frame to the next
 Curves = dict[str, list[tuple[float, float]]]  # of every clip: bits per pixel, PSNR 6:1:1 in dB
 
 
-def curves_of(
-    model: IntegerModel, paths: Sequence[Path], qualities: Sequence[int], frames: int
-) -> tuple[Curves, float]:
-    """Curves of the clips' first `frames` frames, and milliseconds that decoding a frame takes on one core (median)."""
+def curves_of(model: IntegerModel, paths: Sequence[Path], qualities: Sequence[int], frames: int) -> Curves:
+    """Curves of the clips' first `frames` frames."""
     result: Curves = {}
-    times = []
     for path in paths:
         pictures = read_clip(path, frames)
         area = pictures[0].format.width * pictures[0].format.height
@@ -29,5 +25,4 @@ def curves_of(
             found = (metrics.compare(a, b) for a, b in zip(pictures, coded.frames, strict=True))
             bpp = 8 * coded.bytes / len(pictures) / area
             result[path.stem].append((bpp, metrics.mean_quality(found)[1]))
-            times.append(1000 * coded.decode_seconds / len(pictures))
-    return result, statistics.median(times)
+    return result

@@ -80,7 +80,7 @@ def main() -> None:
             began = time.process_time()
             zeta = score(codec, scored.clips, floating)
             middle = time.process_time()
-            curves = curves_of(lower(codec, plan.name), arguments.clips, QUALITIES, arguments.frames)[0]
+            curves = curves_of(lower(codec, plan.name), arguments.clips, QUALITIES, arguments.frames)
             seconds = middle - began, time.process_time() - middle
             part = kept.with_suffix(".part")
             part.write_text(json.dumps([zeta.zeta, zeta.stderr, curves, *seconds]))
