@@ -24,6 +24,7 @@ BITS = ("4", "3", "5", "6", "3.5")
 SHARES = ("50%", "65%", "80%")
 TIMES = ("95%", "93%")
 PRICES = (0.03, 0.1, 0.3, 1.0)  # of bit operations
+GROUP_PRICES = (0.003, 0.03, 0.3, 3.0)  # mu, of groups' operations, at the second of these
 RANDOM = 3
 
 
@@ -60,6 +61,7 @@ def plans(bench: Bench, arguments: argparse.Namespace) -> Iterator[Wanted]:
             yield searched(searcher, f"bops={share}")
     if arguments.search:
         yield from (priced(searcher, price) for price in PRICES)
+        yield from (priced(searcher, PRICES[1], groups) for groups in GROUP_PRICES)
     yield uniform(bench, 7, 8, "")
     if table:
         yield from (pruned(bench, arguments, f"ms={share}") for share in TIMES)
@@ -115,9 +117,12 @@ def with_unscored(found: Allocation, bits: int) -> Allocation:
     return replace(found, choices=replace(found.choices, candidates=only))
 
 
-def priced(searcher: Searcher, price: float) -> Wanted:
-    """A point of the front that the search's lambda_c draws."""
-    return Wanted("search", f"price={price:g}", 0, lambda: searcher.plan(SearchConfig(steps=120, cost_price=price)))
+def priced(searcher: Searcher, price: float, groups: float | None = None) -> Wanted:
+    """A point of the front that the search's lambda_c draws; with groups of channels in the same search, at mu."""
+    config = SearchConfig(steps=120, cost_price=price, group_price=groups)
+    if groups is None:
+        return Wanted("search", f"price={price:g}", 0, lambda: searcher.plan(config))
+    return Wanted("search groups", f"price={price:g} mu={groups:g}", 0, lambda: searcher.plan(config))
 
 
 def searched(searcher: Searcher, budget: str) -> Wanted:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import statistics
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,8 +32,8 @@ from quaver.lab.quant.plan import QuantPlan
 from quaver.lab.train.recipes import load_recipe
 
 HEADER = (
-    "plan_hash", "method", "budget", "avg_wbits", "bytes", "bops", "ms_pred", "ms_meas", "zeta_pred", "zeta_meas",
-    "stderr", "qat_steps", "seed", "model_hash", "date",
+    "plan_hash", "method", "budget", "avg_wbits", "mean_groups", "bytes", "bops", "ms_pred", "ms_meas",
+    "zeta_pred", "zeta_meas", "stderr", "qat_steps", "seed", "model_hash", "date",
 )  # fmt: skip
 
 
@@ -61,11 +62,16 @@ def measured(bench: Bench, wanted: Wanted, plan: QuantPlan, allocation: Allocati
     zeta = predicted(allocation.choices.scores, plan)
     ms = bench.ms(lower(codec, "plan"))
     return (
-        plan.hash, wanted.method, wanted.budget, f"{costs['avg_bits']:.3f}", f"{costs['bytes']:.0f}",
-        f"{costs['bops']:.0f}", f"{costs['ms']:.3f}", f"{ms:.3f}", "" if zeta is None else f"{zeta:.5f}",
-        f"{found.zeta:.5f}", f"{found.stderr:.5f}", steps, wanted.seed, bench.model_hash[:16],
-        datetime.date.today(),
+        plan.hash, wanted.method, wanted.budget, f"{costs['avg_bits']:.3f}", f"{mean_groups(plan):.2f}",
+        f"{costs['bytes']:.0f}", f"{costs['bops']:.0f}", f"{costs['ms']:.3f}", f"{ms:.3f}",
+        "" if zeta is None else f"{zeta:.5f}", f"{found.zeta:.5f}", f"{found.stderr:.5f}",
+        steps, wanted.seed, bench.model_hash[:16], datetime.date.today(),
     )  # fmt: skip
+
+
+def mean_groups(plan: QuantPlan) -> float:
+    """Groups of the mean call site's input."""
+    return statistics.mean(1 + max(layer.groups or (0,)) for layer in plan.layers.values())
 
 
 def fill(out: Path, folder: Path, scores: Scores) -> None:
