@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from quaver.lab.models.precision import shape_for
 from quaver.lab.models.weights import read_codec, save_weights, set_integer
 from quaver.lab.models.wiring import wiring
 from quaver.lab.quant.plan import LayerPlan, QuantPlan
-from quaver.lab.train.objective import code_sequence
+from quaver.lab.train.objective import code_sequence, run_sequence
 from quaver.lab.train.recipes import Stage
 from quaver.runtime.model import load_model, read_model, save_model
 
@@ -60,7 +61,27 @@ def random_plan(codec: Codec, seed: int) -> QuantPlan:
         splits = conv.groups == 1 and not wide and rng.random() < 0.3
         some = rng.permutation(inputs)[: rng.integers(1, 4)] if splits else ()
         layers[name] = LayerPlan(weight, activation, each, groups, tuple(int(c) for c in some), mixed)
-    return QuantPlan(layers, "random")
+    shared = random_sharing(codec, layers, rng)
+    return QuantPlan(layers, "random", shared=shared)
+
+
+def random_sharing(codec: Codec, layers: dict[str, LayerPlan], rng: np.random.Generator) -> tuple[tuple[str, ...], ...]:
+    """Two to five layers that share a scale, here and there; they get the same activation bits."""
+    kinds: dict[tuple[bool, bool], list[str]] = {}
+    for name, wire in wiring(codec).items():
+        if layers[name].groups is None and not layers[name].split:
+            kinds.setdefault((wire.source.zero == 0, (layers[name].activation_bits or 0) > 8), []).append(name)
+    shared = []
+    for (_, wide), names in kinds.items():
+        left = [str(name) for name in rng.permutation(names)]
+        while len(left) > len(names) // 3:
+            count = int(rng.integers(2, 6))
+            sites, left = left[:count], left[count:]
+            if len(sites) > 1:
+                bits = int(rng.integers(9, 17) if wide else rng.integers(2, 8))
+                layers.update({site: replace(layers[site], activation_bits=bits) for site in sites})
+                shared.append(tuple(sites))
+    return tuple(shared)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -76,6 +97,10 @@ def test_a_random_plan_is_exact(seed: int, tmp_path: Path) -> None:
     again = read_codec(tmp_path / "w.safetensors", load_model("skeleton"))
     assert again.plan == plan
     assert any((layer.activation_bits or 0) > 8 for layer in plan.layers.values())
+    assert {(layer.activation_bits or 0) > 8 for sites in plan.shared for layer in map(plan.layer, sites)} == {
+        True,
+        False,
+    }
     save_model(lower(again, "random"), tmp_path / "random.qvm")
     model = read_model(tmp_path / "random.qvm")
     frames = moving(4, seed=seed)
@@ -93,6 +118,33 @@ def test_a_random_plan_is_exact(seed: int, tmp_path: Path) -> None:
         for t, (state, _) in enumerate(code_sequence(codec, sequence(frames, 28))):
             for plane, name in zip(state.picture, "yuv", strict=True):
                 np.testing.assert_array_equal(plane[0].numpy(), getattr(decoded[t], name), f"frame {t}, {name}")
+
+
+def test_a_shared_scale_stays_one_in_training() -> None:
+    """Of a stored input and of one that a layer brings to its grid: fitted on both, learned as one parameter."""
+    codec = random_codec(0)
+    names = ("inter.decoder.trunk.blocks.0.leave", "inter.decoder.trunk.blocks.0.widen")
+    plan = QuantPlan.uniform(list(wiring(codec)), 7, 6)
+    alone = random_codec(0)
+    calibrate(alone, [sequence(moving(3), 30)], STAGE, plan)
+    calibrate(codec, [sequence(moving(3), 30)], STAGE, replace(plan, shared=(names,)))
+    own, grids = ([wiring(each)[name].grid for name in names] for each in (alone, codec))
+    assert min(site.scale for site in own) <= grids[0].scale == grids[1].scale <= max(site.scale for site in own)
+    gains = [name for name, _ in codec.named_parameters() if name.endswith("log_gain")]
+    assert len(gains) == len([name for name, _ in alone.named_parameters() if name.endswith("log_gain")]) - 1
+    set_integer(codec, True)
+    optimizer = torch.optim.SGD(codec.parameters(), 1.0)
+    before = grids[0].steps().item()
+    run_sequence(codec, sequence(moving(3), 30), replace(STAGE, integer=True)).loss.backward()
+    optimizer.step()
+    assert grids[0].steps().item() != before
+    twin = copy.deepcopy(codec)
+    for each in (codec, twin):
+        first, second = (wiring(each)[name].grid for name in names)
+        assert torch.equal(first.steps(), second.steps())
+    wiring(twin)[names[0]].grid.scale.mul_(2)
+    first, second = (wiring(twin)[name].grid for name in names)
+    assert torch.equal(first.steps(), second.steps()) and not torch.equal(second.steps(), grids[1].steps())
 
 
 def test_sixteen_bits_are_nearer_to_floating_point() -> None:
@@ -191,5 +243,17 @@ def test_what_profile_1_cannot_run_is_refused(layer: LayerPlan, said: str) -> No
     ):
         with pytest.raises(UsageError, match=why):
             shape_for(random_codec(0), QuantPlan(refused))
+    wires = wiring(random_codec(0))
+    signed, relu, reader = (
+        next(name for name, wire in wires.items() if (wire.source.shared, wire.source.zero) == kind)
+        for kind in ((False, 128), (False, 0), (True, 128))
+    )
+    for refused, why in (
+        ((signed, relu), "zero-point"),
+        ((signed, reader), f"{reader}: its input is stored for several layers"),
+    ):
+        eight = QuantPlan(dict.fromkeys(refused, LayerPlan(7, 8)), shared=(refused,))
+        with pytest.raises(UsageError, match=why):
+            shape_for(random_codec(0), eight)
     with pytest.raises(UsageError, match="no layer 'nowhere'"):
         shape_for(random_codec(0), QuantPlan({"nowhere": LayerPlan(4, 8)}))

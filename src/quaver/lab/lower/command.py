@@ -49,7 +49,7 @@ def lower_checkpoint(
             size = largest_size(found, _FRAMES, _SIZE)
             stage = Stage("calibration", sequences, _FRAMES, size=size, encoder=True)
             calibrate(codec, [sequence_at(found, 0, stage, step) for step in range(sequences)], stage, plan)
-    elif plan is not None and plan.layers != codec.plan.layers:
+    elif plan is not None and (plan.layers, plan.shared) != (codec.plan.layers, codec.plan.shared):
         raise UsageError(f"{checkpoint}: these weights were trained for plan {codec.plan.name!r} and have no other")
     model = lower(codec, name)
     save_model(model, out)

@@ -27,7 +27,7 @@ class Site(nn.Module):
     logarithm; ports are fixed and have none. ``shared``: more than one layer reads it, so that none may narrow it.
     ``channel_bits``: (C,) where channels have fewer bits than `bits`.
     ``split``: channels that are stored as two codes, whose sum counts; ``pieces``: (C,) how many codes each has.
-    ``given``: scales from elsewhere, such as a search (`lab.quant.learned_groups`).
+    ``given``: scales from elsewhere: a search (`lab.quant.learned_groups`), or another site (`follow`).
     """
 
     scale: Tensor
@@ -76,6 +76,10 @@ class Site(nn.Module):
         if split:
             self.split, self.pieces = split, torch.ones(channels, device=device)
             self.pieces[list(split)] = 2
+
+    def follow(self, first: Site) -> None:
+        """Have the scale of another site, in training too: nothing of its own is learned."""
+        self.given, self.log_gain = first.steps, None
 
     def limits(self) -> tuple[Tensor, Tensor]:
         """Lowest and highest code minus zero-point, each () or (C,)."""

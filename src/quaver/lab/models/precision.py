@@ -4,7 +4,8 @@ What profile 1 can run: 2 to 7 weight bits (0 for a pruned output channel), 2 to
 per group of input channels, split input channels of layers that are not depthwise; 9 to 16 activation bits of 1x1
 layers whose input is stored for them alone (docs/decisions/0015). A layer whose input is stored for
 it alone changes that site; one that reads a port or a residual stream, which have 8 bits and scales of their own, gets
-an entry: its input brought to the layer's own grid.
+an entry: its input brought to the layer's own grid. Sites that share a scale (`QuantPlan.shared`) follow the first of
+them, also in training.
 """
 
 from __future__ import annotations
@@ -47,8 +48,33 @@ def shape_for(codec: Codec, plan: QuantPlan) -> dict[str, Wire]:
                 site.scale = site.scale.expand(len(layer.groups)).clone()
             own = None if layer.group_bits is None else [layer.group_bits[g] for g in layer.groups or ()]
             site.set_channels(wire.conv.weight.shape[1] * wire.conv.groups, own, layer.split)
+    _tie(wires, plan)
     codec.plan = plan
     return wires
+
+
+def zero_points(wires: Mapping[str, Wire]) -> dict[str, int]:
+    """Of the inputs that have a scale of their own after `shape_for`; those alike may share it. Those left out are read
+    as they are stored for several layers: at 1/64 a step (ports) or with a scale per channel (streams)."""
+    grids = {name: wire.grid for name, wire in wires.items()}
+    return {name: site.zero for name, site in grids.items() if not site.shared}
+
+
+def _tie(wires: Mapping[str, Wire], plan: QuantPlan) -> None:
+    zeros = zero_points(wires)
+    for first, *others in plan.shared:
+        for name in (first, *others):
+            if name not in zeros:
+                raise UsageError(
+                    f"{name}: its input is stored for several layers with scales that stay, so it can share one with"
+                    f" other inputs only at less than {ACTIVATION_BITS} activation bits"
+                )
+            if zeros[name] != zeros[first]:
+                raise UsageError(
+                    f"{name}: zero-point {zeros[name]}; {first}, whose scale it shares, has {zeros[first]}"
+                )
+        for name in others:
+            wires[name].grid.follow(wires[first].grid)
 
 
 def _check(name: str, layer: LayerPlan, conv: Conv) -> None:
@@ -93,12 +119,13 @@ def fit(
     plan = codec.plan
     assert plan is not None
     streams: dict[Site, list[Tensor]] = {}
+    tied = {name for sites in plan.shared for name in sites}
     for name, wire in wires.items():
         layer = plan.layers.get(name)
         if wire.source.shared and not wire.source.fixed and name in samples:
             streams.setdefault(wire.source, []).append(samples[name])
-        site = wire.conv.entry or wire.source
-        if not site.shared and name in samples:
+        site = wire.grid
+        if not site.shared and name in samples and name not in tied:
             if ratios and name in ratios:
                 low, high = (limit.expand(len(samples[name])) for limit in site.reach())
                 site.scale.copy_(ratios[name] * _scale(samples[name] / ratios[name][:, None], low, high))
@@ -108,6 +135,14 @@ def fit(
     for site, parts in streams.items():
         seen = torch.cat(parts, 1)
         site.scale.copy_(_scales(site, seen, tuple(range(len(seen)))))
+    for sites in plan.shared:
+        parts = [samples[name] for name in sites if name in samples]
+        grid = wires[sites[0]].grid
+        low, high = (limit.expand(1) for limit in grid.reach())
+        if parts:
+            common = _scale(torch.cat([part.flatten() for part in parts])[None], low, high)
+            for name in sites:
+                wires[name].grid.scale.copy_(common)
 
 
 def _scales(site: Site, values: Tensor, groups: tuple[int, ...] | None) -> Tensor:

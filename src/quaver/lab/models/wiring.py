@@ -21,6 +21,11 @@ class Wire:
     source: Site
     target: Site
 
+    @property
+    def grid(self) -> Site:
+        """What the convolution itself reads: its entry, where it has one."""
+        return self.conv.entry or self.source
+
 
 @torch.no_grad()
 def wiring(codec: Codec) -> dict[str, Wire]:

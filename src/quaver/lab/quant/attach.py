@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -104,7 +103,7 @@ class Attachment:
     @property
     def plan(self) -> QuantPlan:
         """The plan with what `replace` has changed."""
-        return self._plan if self._layers == self._plan.layers else replace(self._plan, layers=dict(self._layers))
+        return self._plan if self._layers == self._plan.layers else self._plan.with_layers(dict(self._layers))
 
     @property
     def sites(self) -> list[str]:
@@ -166,7 +165,7 @@ class Attachment:
             return given
         if (site, layer) not in self._input_quantizers:
             scale = self._given.get((site, layer)) or self._given.get((name, layer))
-            scale = scale or _scale_for(self._scales, site, layer)
+            scale = scale or _scale_for(self._scales, site, layer, self._sharing(site, layer))
             device = weight_of(site_module(self.model, name)).device
             self._input_quantizers[site, layer] = ActivationQuantizer(scale).to(device)
         return self._input_quantizers[site, layer]
@@ -176,8 +175,15 @@ class Attachment:
         self._weight_quantizers[site.partition("@")[0], _weight_part(self._layer(site))] = quantizer
 
     def set_input_quantizer(self, site: str, quantizer: Quantizer) -> None:
-        """Another quantizer for the site's present activation bits, such as a learned one."""
-        self._set_quantizers[site, _input_part(self._layer(site))] = quantizer
+        """Another quantizer for the site's present activation bits, such as a learned one. Sites that share a scale
+        keep one: what is learned of it is the same parameters."""
+        part = _input_part(self._layer(site))
+        for other in self._sharing(site, part):
+            found = self._set_quantizers.get((other, part))
+            if isinstance(found, ActivationQuantizer) and isinstance(quantizer, ActivationQuantizer):
+                for name, parameter in found.named_parameters():
+                    setattr(quantizer, name, parameter)
+        self._set_quantizers[site, part] = quantizer
 
     def weight_codes(self, site: str) -> tuple[Tensor, Scale]:
         """(integer-valued float32 codes, grid) of the weight at a call site, which lowering copies."""
@@ -195,14 +201,20 @@ class Attachment:
         return quantizer.current
 
     def _give(self, site: str, layer: LayerPlan, scale: Scale | None) -> None:
-        """A scale for the site under that plan, or none; what was built from another is forgotten, in every role."""
+        """A scale for the site under that plan, and for those that share it, or none; what was built from another is
+        forgotten, in every role."""
         part = _input_part(layer)
-        self._given.pop((site, part), None)
-        if scale is not None:
-            self._given[site, part] = scale
-        built = [key for key in self._input_quantizers if key[1] == part and (key[0] + "@").startswith(site + "@")]
-        for key in built:
-            del self._input_quantizers[key]
+        for each in self._sharing(site, part) or (site,):
+            self._given.pop((each, part), None)
+            if scale is not None:
+                self._given[each, part] = scale
+            built = [key for key in self._input_quantizers if key[1] == part and (key[0] + "@").startswith(each + "@")]
+            for key in built:
+                del self._input_quantizers[key]
+
+    def _sharing(self, site: str, part: LayerPlan) -> tuple[str, ...]:
+        """Who shares the site's scale; nobody while the site has other bits than in the plan that was attached."""
+        return self._plan.sharing(site) if part == _input_part(self._plan.layer(site)) else ()
 
     def _layer(self, site: str) -> LayerPlan:
         return self._layers.get(site) or self._layers.get(site.partition("@")[0]) or LayerPlan()
@@ -260,9 +272,9 @@ def _input_part(layer: LayerPlan) -> LayerPlan:
     return LayerPlan(None, layer.activation_bits, None, layer.groups, layer.split, layer.group_bits)
 
 
-def _scale_for(scales: Scales, site: str, layer: LayerPlan) -> Scale:
+def _scale_for(scales: Scales, site: str, layer: LayerPlan, sharing: tuple[str, ...]) -> Scale:
     if isinstance(scales, Calibration):
-        return scales.scale(site, layer)
+        return scales.scale(site, layer, sharing)
     scale = scales.get(site) or scales.get(site.partition("@")[0])
     if scale is None:
         raise UsageError(f"{site}: there is no activation scale for it")

@@ -8,7 +8,8 @@ sum: data on a coarser grid (another layer's 8-bit codes) are then known exactly
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from quaver.errors import UsageError
 
 BINS = 1024  # more than the codes of twice an 8-bit range, so that two codes never share a bin
 LOWEST_EXPONENT, HIGHEST_EXPONENT = -60, 60
+_TENSORS = ("lowest", "highest", "exponent", "counts", "sums")  # of SiteStats, in its order
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,6 +128,18 @@ def accumulate(stats: SiteStats | None, x: Tensor, axis: int = -3) -> SiteStats:
     parts = (each.cpu() for each in (lowest, highest, exponent, counts, sums))
     new = SiteStats(axis, 1, *parts)
     return new if stats is None else stats.merge(new)
+
+
+def together(inputs: Sequence[SiteStats]) -> SiteStats:
+    """Of whole inputs of several call sites, as if all of them were one channel."""
+    return reduce(SiteStats.merge, (replace(each.grouped(None), axis=inputs[0].axis) for each in inputs))
+
+
+def side_by_side(inputs: Sequence[SiteStats]) -> SiteStats:
+    """Whole inputs of several call sites, each as one channel."""
+    whole = [each.grouped(None) for each in inputs]
+    parts = [torch.cat([getattr(each, name) for each in whole]) for name in _TENSORS]
+    return SiteStats(inputs[0].axis, max(each.calls for each in inputs), *parts)
 
 
 def _histogram(rows: Tensor, exponent: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -82,6 +82,8 @@ FLOAT = LayerPlan()
 class QuantPlan:
     """Call sites and their quantization.
 
+    shared: sets of two or more call sites whose inputs have one scale and zero-point, each set's together; a site is in
+    one set at most, the sites of a set have the same activation bits and neither groups nor splits. Sorted.
     model_hash: SHA-256 of the float weights it was made for (`weights_hash`), or "" for any.
     method, budget: where it comes from. predicted, measured: figures such as zeta, bytes, bops, milliseconds.
     """
@@ -94,6 +96,35 @@ class QuantPlan:
     predicted: Mapping[str, float] = field(default_factory=dict)
     measured: Mapping[str, float] = field(default_factory=dict)
     version: int = VERSION
+    shared: tuple[tuple[str, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        seen: set[str] = set()
+        for sites in self.shared:
+            if len(sites) < 2:
+                raise UsageError(
+                    f"one scale for {', '.join(sites) or 'nothing'} alone: two or more call sites share one"
+                )
+            for site in sites:
+                self._check_sharing(site, sites[0], site in seen)
+                seen.add(site)
+        object.__setattr__(self, "shared", tuple(sorted(tuple(sorted(sites)) for sites in self.shared)))
+
+    def _check_sharing(self, site: str, first: str, again: bool) -> None:
+        layer = self.layers.get(site)
+        if layer is None:
+            raise UsageError(f"{site}: the plan lets it share a scale and does not name it otherwise")
+        if again:
+            raise UsageError(f"{site}: named twice among call sites that share a scale")
+        if layer.activation_bits is None:
+            raise UsageError(f"{site}: its input stays in floating point and has no scale to share")
+        if layer.groups is not None or layer.split:
+            raise UsageError(f"{site}: its channels have groups or splits, so it cannot share one scale with others")
+        if layer.activation_bits != self.layers[first].activation_bits:
+            raise UsageError(
+                f"{site}: {layer.activation_bits} activation bits; {first}, whose scale it shares, has"
+                f" {self.layers[first].activation_bits}"
+            )
 
     @classmethod
     def uniform(cls, layers: list[str], w: Bits = 7, a: Bits = 8, name: str = "") -> QuantPlan:
@@ -105,12 +136,31 @@ class QuantPlan:
     def hash(self) -> str:
         """Sixteen hexadecimal digits that name the layers' quantization and the model, and nothing else."""
         layers = {key: _plain(value) for key, value in sorted(self.layers.items())}
-        text = json.dumps({"version": self.version, "model": self.model_hash, "layers": layers}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        named = {"version": self.version, "model": self.model_hash, "layers": layers}
+        named |= {"shared": self.shared} if self.shared else {}  # plans from before there was any keep their hash
+        return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:16]
 
     def layer(self, name: str) -> LayerPlan:
         """The plan of a call site; FLOAT where there is none."""
         return self.layers.get(name) or self.layers.get(name.partition("@")[0]) or FLOAT
+
+    def sharing(self, site: str) -> tuple[str, ...]:
+        """The call sites whose inputs have one scale with this one's, itself among them; none where it has its own.
+        Where the plan names a layer without a role, that layer's sites share in every role."""
+        name = site if site in self.layers else site.partition("@")[0]
+        return next((sites for sites in self.shared if name in sites), ())
+
+    def with_layers(self, layers: Mapping[str, LayerPlan]) -> QuantPlan:
+        """The same with other layers. Of call sites that shared a scale those with the same bits still do."""
+        kept: list[tuple[str, ...]] = []
+        for sites in self.shared:
+            found: dict[int, list[str]] = {}
+            for site in sites:
+                layer = layers.get(site, FLOAT)
+                if layer.activation_bits is not None and layer.groups is None and not layer.split:
+                    found.setdefault(layer.activation_bits, []).append(site)
+            kept += [tuple(same) for same in found.values() if len(same) > 1]
+        return replace(self, layers=layers, shared=tuple(kept))
 
     def matching(self, pattern: str) -> list[str]:
         """Call sites that a shell pattern names; UsageError where none is."""
@@ -121,7 +171,8 @@ class QuantPlan:
         return found
 
     def with_bits(self, pattern: str, w: Bits | str = "same", a: Bits | str = "same") -> QuantPlan:
-        """The plan with other bits where `pattern` matches."""
+        """The plan with other bits where `pattern` matches. Call sites that shared a scale and now differ in activation
+        bits no longer do."""
         layers = dict(self.layers)
         for name in self.matching(pattern):
             old = layers[name]
@@ -130,17 +181,26 @@ class QuantPlan:
             keep = old.channel_bits if isinstance(w, str) else None
             own = old.group_bits if isinstance(a, str) else None
             layers[name] = LayerPlan(weight, activation, keep, old.groups, old.split, own)
-        return replace(self, layers=layers, predicted={}, measured={})
+        return replace(self.with_layers(layers), predicted={}, measured={})
 
     def diff(self, other: QuantPlan) -> dict[str, tuple[str, str]]:
-        """Call sites that differ: (here, there)."""
-        names = sorted({*self.layers, *other.layers})
-        pairs = {name: (self.layer(name), other.layer(name)) for name in names}
-        return {name: (a.label, b.label) for name, (a, b) in pairs.items() if a != b}
+        """Call sites that differ in bits, groups or whom they share a scale with: (here, there)."""
+        pairs = {name: (self._said(name), other._said(name)) for name in sorted({*self.layers, *other.layers})}
+        return {
+            name: pair
+            for name, pair in pairs.items()
+            if self.layer(name) != other.layer(name) or self.sharing(name) != other.sharing(name)
+        }
+
+    def _said(self, name: str) -> str:
+        others = [site for site in self.sharing(name) if site != name]
+        return self.layer(name).label + (f" as {_some(others)}" if others else "")
 
     def to_json(self) -> str:
         layers = {name: _plain(layer) for name, layer in self.layers.items()}
         plain = asdict(self) | {"layers": layers, "hash": self.hash}
+        if not self.shared:
+            del plain["shared"]
         return json.dumps(plain, indent=1, sort_keys=True) + "\n"
 
     @classmethod
@@ -181,6 +241,7 @@ class QuantPlan:
         for name, layer in self.layers.items():
             found.setdefault(layer.label, []).append(name)
         rows = [(label, len(names), _some(names)) for label, names in sorted(found.items())]
+        rows += [("one scale", len(sites), _some(sites)) for sites in self.shared]
         figures = self.measured or self.predicted
         caption = f"plan {self.name} {self.hash}" + (f", {self.method}" if self.method else "")
         kind = ", measured " if self.measured else ", predicted " if figures else ""
@@ -195,7 +256,7 @@ def _plain(layer: LayerPlan) -> dict[str, Any]:
     return plain
 
 
-def _some(names: list[str]) -> str:
+def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
