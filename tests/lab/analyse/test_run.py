@@ -101,6 +101,37 @@ def test_processes_measure_the_same_bits(bench: Bench, tmp_path: Path) -> None:
         np.testing.assert_array_equal(result.distortion, there[work].distortion)  # type: ignore[union-attr]
 
 
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """The address of a Dask scheduler with one worker, a process."""
+    distributed = pytest.importorskip("distributed", reason="in extra dask")
+    dask = pytest.importorskip("dask")
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, silence_logs=50) as found,
+    ):
+        yield found.scheduler_address
+
+
+def test_a_cluster_measures_the_same_bits(bench: Bench, tmp_path: Path, cluster: str) -> None:
+    save_setup(bench_of().setup, tmp_path / "setup")
+    with executor(0, cluster) as (pool, workers):
+        assert workers == 1
+        there = Runner(bench, "base", None, str(tmp_path / "setup"), pool, workers).run(JOBS[:3])
+    for work, result in serial(bench, tmp_path).run(JOBS[:3]).items():
+        assert isinstance(result, Curves)
+        np.testing.assert_array_equal(result.rate, there[work].rate)  # type: ignore[union-attr]
+
+
+def test_a_worker_of_a_cluster_that_dies(tmp_path: Path, cluster: str) -> None:
+    bench = bench_of("die")
+    save_setup(bench.setup, tmp_path / "setup")
+    with executor(0, cluster) as (pool, workers):
+        runner = Runner(bench, "base", ResultCache(tmp_path), str(tmp_path / "setup"), pool, workers)
+        with pytest.raises(AnalysisError, match=r"a worker died .* 0 of 4 jobs are kept; run the same again"):
+            runner.run(JOBS)
+
+
 def test_what_cannot_be_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)  # as where it is not installed
 

@@ -11,7 +11,7 @@ from quaver.errors import QuaverError
 from quaver.lab.analyse.bench import Bench
 from quaver.lab.analyse.cache import Result, ResultCache
 from quaver.lab.analyse.closed_loop import AnalysisError
-from quaver.lab.analyse.executors import SerialExecutor, perform, perform_in_worker
+from quaver.lab.analyse.executors import SerialExecutor, perform, perform_in_worker, worker_died
 from quaver.lab.analyse.jobs import Job, Work, key_of
 
 _AHEAD = 2  # jobs in flight per worker: enough that none waits, few enough that little is lost
@@ -124,12 +124,12 @@ class Runner:
             return future.result()
         except QuaverError:
             raise
-        except BrokenExecutor as error:
-            raise AnalysisError(
-                f"a worker died while it measured {work.describe()} or another part (was it out of memory?):"
-                f" {finished} of {total} jobs are kept; run the same again to go on, perhaps with fewer processes"
-            ) from error
         except Exception as error:
+            if worker_died(error):
+                raise AnalysisError(
+                    f"a worker died while it measured {work.describe()} or another part (was it out of memory?):"
+                    f" {finished} of {total} jobs are kept; run the same again to go on, perhaps with fewer processes"
+                ) from error
             raise AnalysisError(f"{work.describe()}: {type(error).__name__}: {error}") from error
 
     def _keep(self, work: Work, result: Result) -> None:
