@@ -37,7 +37,7 @@ def test_files_of_both_sides(activation: str, tmp_path: Path) -> None:
     done = export_checkpoint(tmp_path / "w.safetensors", tmp_path / "out")
     found = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.*")}
     files = {f"{'encoder' if name in ENCODER_GRAPHS else 'decoder'}/{name}.onnx" for name in GRAPHS}
-    assert found == files | {"networks.json"}
+    assert found == files | {"networks.json", "manifest.json"}
     listing = json.loads((tmp_path / "out" / "networks.json").read_text())
     assert [each["network"] for each in listing["networks"]] == [each.network for each in done] == list(GRAPHS)
     assert all(each.macs > 0 and each.difference <= TOLERANCE for each in done)

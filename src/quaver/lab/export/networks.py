@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from quaver.errors import ModelError, UsageError
 from quaver.lab.costs.codec import codec_layers
 from quaver.lab.costs.workload import Workload
+from quaver.lab.manifest import sealed, write_manifest
 from quaver.lab.models.codec import Codec
 from quaver.lab.models.layers import Conv
 from quaver.lab.models.motion import AVERAGES, DETAILS
@@ -62,8 +63,8 @@ class Exported:
 def export_checkpoint(
     checkpoint: Path, folder: Path, skeleton: str = "skeleton", show: Callable[[str], None] = lambda name: None
 ) -> list[Exported]:
-    """Write encoder/NETWORK.onnx, decoder/NETWORK.onnx and networks.json. ModelError where ONNX Runtime computes
-    something else; nothing is kept then."""
+    """Write encoder/NETWORK.onnx, decoder/NETWORK.onnx, networks.json and manifest.json. ModelError where ONNX Runtime
+    computes something else; nothing is kept then."""
     codec = read_codec(checkpoint, load_model(skeleton)).eval()
     if codec.plan is not None:
         raise UsageError(f"{checkpoint}: these weights are quantized; `quaver lower` makes the model that runs them")
@@ -86,6 +87,9 @@ def export_checkpoint(
     notes = {"weights": weights_hash(codec), "opset": OPSET, "tolerance": TOLERANCE}
     listing = folder / "networks.json"
     listing.write_text(json.dumps(notes | {"networks": [asdict(each) for each in done]}, indent=1) + "\n")
+    own = {"model_hash": weights_hash(codec), "skeleton_hash": codec.skeleton.hash.hex()}
+    note = sealed({"command": "export", "config": {"opset": OPSET, "tolerance": TOLERANCE}} | own)
+    write_manifest(folder / "manifest.json", note, {"files": [each.file for each in done]})
     return done
 
 
