@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from quaver.errors import UsageError
@@ -35,6 +37,8 @@ def test_extended_operations_add_up() -> None:
     assert extended_bops(POINTWISE, plan, "tensor") == POINTWISE.bops(plan) + 3 * (6 * 5 * 7) * 64
     assert extended_bops(POINTWISE, LayerPlan(7, 4), "tensor") == POINTWISE.bops(LayerPlan(7, 4))
     mixed = LayerPlan(7, 8, groups=(0, 0, 0, 1), group_bits=(2, 8))
-    assert POINTWISE.bops(mixed) == 6 * 4 * 5 * 7 * 7 * (2 * 3 + 8) / 4
+    limits = [(replace(POINTWISE, signed=signed), count) for signed, count in ((True, 3), (False, 2))]
+    for layer, count in limits:  # what holds the narrow channels within their bits runs too
+        assert layer.bops(mixed) == 6 * 4 * 5 * 7 * 7 * (2 * 3 + 8) / 4 + count * 4 * 5 * 7 * 2 * 8
     with pytest.raises(UsageError, match="quaver, tensor are known"):
         group_cost(POINTWISE, 4, "dsp")  # type: ignore[arg-type]

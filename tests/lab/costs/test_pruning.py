@@ -86,7 +86,7 @@ def test_channels_that_matter_least_go_first() -> None:
     adapter = QuaverAdapter(own, (32,))
     layers = [layer for layer in codec_layers(own, Workload()) if "inter.decoder" in layer.call_site]
     before = {key: value.clone() for key, value in own.state_dict().items()}
-    found = pruned_outputs(adapter, toy_clips(2, 3, 32), layers, (0.25, 0.5), {name: 0.5}, {})
+    found = pruned_outputs(adapter, toy_clips(2, 3, 32), layers, (0.25, 0.5), {name: {7: 0.5}}, {})
     plan, zeta = found[name][0]
     assert plan.channel_bits == (0,) * 8 + (7,) * 24 and zeta == 0.5  # what nobody reads costs nothing
     assert found[name][1][1] >= zeta and len(found[name][1][0].channel_bits or ()) == 32

@@ -23,6 +23,7 @@ from quaver.runtime.packing import pack_arrays, row_bits
 
 # Layers whose input is stored for them alone; every other input is a port or a residual stream.
 _OWN_INPUT = {Block: ("mix", "leave", "narrow"), LoopFilter: ("middle", "correction")}
+_SIGNED = ("leave",)  # of those; what others read has passed a ReLU
 
 
 def codec_layers(codec: Codec, workload: Workload) -> list[Layer]:
@@ -47,7 +48,8 @@ def _network_layers(name: str, network: nn.Module, workload: Workload) -> Iterat
         for key, child in module.named_children():
             if isinstance(child, Conv):
                 shape = child.weight.shape[1] * child.groups, child.weight.shape[0], child.kernel**2, child.groups
-                yield convolution(f"{parent}.{key}", shape, map, share, key not in own)
+                row = convolution(f"{parent}.{key}", shape, map, share, key not in own)
+                yield replace(row, signed=key not in own or key in _SIGNED)
             elif isinstance(child, GDN):
                 yield fixed.gdn(f"{parent}.{key}", len(child.beta), map, share)
         if isinstance(module, Block):

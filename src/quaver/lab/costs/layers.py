@@ -5,7 +5,7 @@ The formulas are written out in docs/laboratory/costs.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from quaver.lab.quant.plan import LayerPlan
@@ -16,6 +16,7 @@ CONVOLUTIONS = ("pointwise", "dense", "depthwise", "grouped", "entry")
 # Of a convolution in a .qvm: its shape (4 numbers), a bias and a multiplier per output channel, one byte that says
 # how many bits the channel's weights have, and its description (names, ports, offsets), measured on model files.
 _SHAPE_BYTES, _CHANNEL_BYTES, _DESCRIPTION_BYTES = 16, 9, 700
+_LIMIT_BYTES = 33  # of a helper that limits codes, whose tensors have longer names
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,8 @@ class Layer:
     operations: multiplications (of an "add", additions) per call. share: calls per frame of the workload. taps:
     positions under the kernel, 9 of 3x3. bits: (weight, activation) of a fixed row. shared_input: its input is stored
     for other layers too, so that fewer bits or other scales need an entry, which brings it to the layer's own grid.
-    stored: the file holds its weights; False where the row of another role of the same layer counts them.
+    stored: the file holds its weights; False where the row of another role of the same layer counts them. signed: its
+    input has codes on both sides of zero.
     """
 
     call_site: str
@@ -43,6 +45,7 @@ class Layer:
     bits: tuple[int, int] | None = None
     shared_input: bool = False
     stored: bool = True
+    signed: bool = True
 
     @property
     def network(self) -> str:
@@ -87,6 +90,16 @@ class Layer:
         shape = self.inputs, self.inputs, 1, self.inputs
         return convolution(f"{self.call_site}.entry", shape, (self.rows, self.columns), self.share)
 
+    def helpers(self, plan: LayerPlan) -> tuple[Layer, ...]:
+        """All convolutions that a plan needs beside the layer's own: the entry, and where groups have fewer bits than
+        others the two or three that limit their codes (`lower.channels.limited`). Each has weights of 2 bits."""
+        entry = self.entry(plan)
+        shape = self.inputs + len(plan.split), self.inputs + len(plan.split), 1, self.inputs + len(plan.split)
+        count = (3 if self.signed else 2) if self.planned and len(set(plan.group_bits or ())) > 1 else 0
+        map = self.rows, self.columns
+        limits = [convolution(f"{self.call_site}.limit{n}", shape, map, self.share) for n in range(count)]
+        return (*([entry] if entry else []), *(replace(limit, stored=self.stored) for limit in limits))
+
     def weight_bits(self, plan: LayerPlan) -> Fraction:
         """Bits of all weights; a channel that is split adds its weights once more."""
         if plan.channel_bits is not None:
@@ -104,8 +117,7 @@ class Layer:
         if self.bits is not None:
             return self.share * self.operations * self.bits[0] * self.bits[1]
         own = self.share * self.positions * self.weight_bits(plan) * _mean_width(plan)
-        entry = self.entry(plan)
-        return own + (entry.bops(LayerPlan(2, 8)) if entry else 0)
+        return own + sum(each.bops(LayerPlan(2, 8)) for each in self.helpers(plan))
 
     def file_bytes(self, plan: LayerPlan) -> int:
         """Of the layer in the model file, bias, multipliers and description included."""
@@ -114,9 +126,10 @@ class Layer:
         if plan.weight_bits is None:
             return 4 * (self.weights + self.outputs)
         packed = -(-self.weight_bits(plan) // 8)
-        entry = self.entry(plan)
         own = packed + _CHANNEL_BYTES * self.outputs + _SHAPE_BYTES + _DESCRIPTION_BYTES
-        return int(own) + (entry.file_bytes(LayerPlan(2, 8)) if entry else 0)
+        if ".limit" in self.call_site:
+            own += _LIMIT_BYTES
+        return int(own) + sum(each.file_bytes(LayerPlan(2, 8)) for each in self.helpers(plan))
 
     def activation_bytes(self, plan: LayerPlan) -> tuple[int, int]:
         """(read, written) per call, as the runtime stores them: whole bytes; the output as wide as the input."""

@@ -130,11 +130,10 @@ class HardwareProfile:
         return sum(self.milliseconds(layer, planned(plan, layer)) for layer in pruned(layers, plan))
 
     def milliseconds(self, layer: Layer, plan: LayerPlan) -> float:
-        """Of one layer per frame, its entry included. Measured where the table has the shape; else interpolated by
+        """Of one layer per frame, its helpers included. Measured where the table has the shape; else interpolated by
         operations, between sizes of the same layer first, then between layers of its kind; else by its speed."""
-        entry = layer.entry(plan)
         ms = float(layer.share) * self._call(layer, plan)
-        return ms + (self.milliseconds(entry, LayerPlan(2, 8)) if entry else 0.0)
+        return ms + sum(self.milliseconds(each, LayerPlan(2, 8)) for each in layer.helpers(plan))
 
     def _call(self, layer: Layer, plan: LayerPlan) -> float:
         format = self._format(layer, plan)
