@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import time
+from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -29,6 +31,12 @@ def allocate(
     groups: Annotated[
         str | None, typer.Option(help="Also groups of input channels, such as 2,4; needs --data.")
     ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Also shares of input channels in two halves, such as 0.02,0.05; needs --data.")
+    ] = None,
+    prune: Annotated[
+        str | None, typer.Option(help="Also layers without shares of their channels, such as 1/6,1/3; needs --data.")
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="Videos to measure the plan's loss on.")] = None,
     clips: Annotated[int, typer.Option(min=1, help="How many clips of them.")] = 4,
     frames: Annotated[int, typer.Option(min=2, help="Frames of each.")] = 8,
@@ -41,25 +49,32 @@ def allocate(
     from rich.table import Table
 
     from quaver.cli.workload import workload_of
-    from quaver.lab.allocate import command
+    from quaver.lab.allocate import candidates, command
     from quaver.lab.allocate.front import sweep
-    from quaver.lab.manifest import beside, write_manifest
+    from quaver.lab.analyse.clips import choose_clips
+    from quaver.lab.data.cache import decoded
+    from quaver.lab.manifest import beside, clips_note, write_manifest
 
-    if groups is not None and data is None:
-        raise UsageError("--groups needs --data: channels are grouped by what they hold")
+    counts, halves, gone = _counts(groups), _shares("split", split), _shares("prune", prune)
+    for option, asked in (("groups", counts), ("split", halves), ("prune", gone)):
+        if asked and data is None:
+            raise UsageError(f"--{option} needs --data: channels are told apart by what they hold")
     if not budget and front is None:
         raise UsageError("no budget is given; --budget bytes=60%, for example, or --front bytes")
     console = Console(stderr=True)
     allocation = command.prepare(table, model, budget or [], profile, workload_of(size, side), skeleton, per)
-    with ExitStack() as stack:
-        status = stack.enter_context(console.status("looking"))
+    config: dict[str, Any] = {"method": method, "size": size, "side": side, "groups": counts or None}
+    config |= {"front": front, "points": points}
+    with console.status("looking") as status:
         seen = None
-        if data is not None and (groups is not None or front is None):
-            seen = stack.enter_context(command.clips_of(data, clips, frames, crop, tuple(exclude or ())))
-        counts = None if groups is None else _counts(groups)
-        if counts is not None and seen is not None:
-            allocation = command.with_groups(allocation, seen, counts)
-        config = {"method": method, "size": size, "side": side, "groups": counts, "front": front, "points": points}
+        if data is not None and (counts or halves or gone or front is None):
+            with decoded(data, None, tuple(exclude or ())) as found:
+                seen = choose_clips(found, clips, frames, crop)
+                many = choose_clips(found, *candidates.CLIPS[:2], min(crop, candidates.CLIPS[2])) if gone else None
+            show = _progress(console.print, status.update)
+            allocation = candidates.with_candidates(allocation, seen, counts, halves, gone, many, show)
+            config |= {key: shares for key, shares in (("split", halves), ("prune", gone)) if shares}
+            config |= {"prune_clips": clips_note(many)} if many is not None else {}
         note = allocation.note(config, seen)
         if front is not None:
             done = sweep(
@@ -95,7 +110,9 @@ def allocate(
     console.print(figures)
 
 
-def _counts(text: str) -> list[int]:
+def _counts(text: str | None) -> list[int]:
+    if text is None:
+        return []
     try:
         counts = [int(part) for part in text.split(",")]
     except ValueError:
@@ -103,3 +120,32 @@ def _counts(text: str) -> list[int]:
     if not counts or min(counts) < 2:
         raise UsageError(f"--groups {text}: legal are numbers from 2 on, with commas")
     return counts
+
+
+def _shares(option: str, text: str | None) -> list[float]:
+    if text is None:
+        return []
+    try:
+        shares = [float(Fraction(part)) for part in text.split(",")]
+    except (ValueError, ZeroDivisionError):
+        shares = []
+    if not shares or not all(0 < share < 1 for share in shares):
+        raise UsageError(f"--{option} {text}: legal are shares between 0 and 1, such as 1/6 or 0.05, with commas")
+    return shares
+
+
+def _progress(say: Callable[[str], None], update: Callable[[str], None]) -> Callable[[str, int, int], None]:
+    """How long it takes, once a twentieth is done, and how far it is."""
+    begun = 0.0
+
+    def show(what: str, number: int, of: int) -> None:
+        nonlocal begun
+        if number == 0:
+            begun = time.monotonic()
+            return
+        each = (time.monotonic() - begun) / number
+        if number == 1 + of // 20:
+            say(f"--{what}: {of} measurements, about {each * of:.0f} s")
+        update(f"--{what}: {number} of {of}, {each * (of - number):.0f} s left")
+
+    return show

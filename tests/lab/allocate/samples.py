@@ -15,17 +15,17 @@ from quaver.lab.models.weights import weights_hash
 PRESET = Preset(8, 1, 1, 1, 1, 4, motion=8, motion_blocks=1, estimator=1)
 
 
-def table_of(codec: Codec, seed: int = 0) -> SensitivityTable:
-    """zeta as it falls with bits, at 4, 6 and 8."""
-    rng = np.random.default_rng(seed)
+def table_of(codec: Codec, seed: int = 0, only: str = "") -> SensitivityTable:
+    """zeta as it falls with bits, at 4, 6 and 8; of all layers, or of those of one network."""
+    rng, own = np.random.default_rng(seed), weights_hash(codec)
     rows: list[dict[str, Any]] = []
     for layer in codec_layers(codec, Workload()):
-        for kind in "wa" if layer.planned else "":
+        for kind in "wa" if layer.planned and only in ("", layer.network) else "":
             weight = rng.lognormal(0, 1)
             for bits in (4, 6, 8):
                 rows.append(
                     {
-                        "model_hash": weights_hash(codec),
+                        "model_hash": own,
                         "call_site": layer.call_site,
                         "module": layer.network,
                         "kind": kind,

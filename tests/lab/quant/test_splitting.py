@@ -8,10 +8,10 @@ from torch import nn
 
 from quaver.errors import UsageError
 from quaver.lab.models.layers import Site
-from quaver.lab.quant.grouping import error_table
+from quaver.lab.quant.grouping import error_table, sharing_error
 from quaver.lab.quant.importance import channel_importance
 from quaver.lab.quant.observers import accumulate
-from quaver.lab.quant.splitting import rank_splits, split_layers
+from quaver.lab.quant.splitting import SplitErrors, rank_splits, split_layers
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -55,6 +55,30 @@ def test_the_outlier_is_split_first_unless_another_matters_more() -> None:
     assert alone[0].channel == 4
     with pytest.raises(UsageError, match="importance"):
         rank_splits(stats, 4, 1, importance=torch.ones(2))
+
+
+def test_ranked_by_frequency_whatever_that_gains() -> None:
+    torch.manual_seed(0)
+    stats = accumulate(None, torch.randn(1, 4, 20, 20) * torch.tensor([1.0, 1.0, 9.0, 1.0])[:, None, None])
+    frequency = torch.tensor([0.1, 0.7, 0.2, 0.7])
+    found = rank_splits(stats, 4, 3, rank="frequency", frequency=frequency)
+    assert [split.channel for split in found] == [1, 3, 2]
+    errors = SplitErrors.of(stats, 4)
+    assert found[2].gain == pytest.approx((errors.least(None, (1, 3)) - errors.least(None, (1, 2, 3))) / 400)
+    assert rank_splits(stats, 4, 1, errors=errors)[0].gain >= found[0].gain
+    with pytest.raises(UsageError, match="frequency for each of 4 channels; given: none"):
+        rank_splits(stats, 4, 1, rank="frequency")
+    with pytest.raises(UsageError, match="effect and frequency"):
+        rank_splits(stats, 4, 1, rank="size")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("groups", [(0, 0, 0), (0, 1, 0)])
+def test_errors_are_those_of_groups(groups: tuple[int, ...]) -> None:
+    torch.manual_seed(1)
+    stats = accumulate(None, torch.randn(1, 3, 20, 20) * torch.tensor([1.0, 5.0, 2.0])[:, None, None])
+    errors = SplitErrors.of(stats, 5)
+    assert errors.least(groups) / 1200 == pytest.approx(sharing_error(stats, groups, 5))
+    assert errors.least(groups, (1,)) < errors.least(groups)
 
 
 def test_depthwise_layers_are_refused() -> None:

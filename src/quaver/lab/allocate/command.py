@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from fractions import Fraction
 from pathlib import Path
@@ -13,21 +12,21 @@ from typing import Any
 from quaver.errors import UsageError
 from quaver.lab.allocate.budgets import parse_budgets
 from quaver.lab.allocate.front import METHODS
-from quaver.lab.allocate.grouped import grouped_inputs
-from quaver.lab.allocate.measured import measure_plan, observed
+from quaver.lab.allocate.measured import measure_integers
 from quaver.lab.allocate.options import Choices, build_problem
 from quaver.lab.allocate.problem import Problem, Solution
-from quaver.lab.allocate.scores import table_scores
-from quaver.lab.analyse.clips import ClipSet, choose_clips
-from quaver.lab.analyse.quaver_adapter import QuaverAdapter
+from quaver.lab.allocate.scores import Scores, table_scores
+from quaver.lab.analyse.clips import ClipSet
+from quaver.lab.analyse.estimate import amplification
 from quaver.lab.analyse.table import SensitivityTable
 from quaver.lab.costs.codec import codec_layers, skeleton_bytes
+from quaver.lab.costs.layers import Layer
 from quaver.lab.costs.profile import HardwareProfile, load_profile
 from quaver.lab.costs.table import totals
 from quaver.lab.costs.workload import Workload
-from quaver.lab.data.cache import decoded
 from quaver.lab.manifest import clips_note, digest, sealed
 from quaver.lab.models.codec import Codec
+from quaver.lab.models.layers import ACTIVATION_BITS, WEIGHT_BITS, WIDE_BITS
 from quaver.lab.models.weights import read_codec, weights_hash
 from quaver.lab.quant.plan import QuantPlan
 from quaver.runtime.model import load_model
@@ -35,13 +34,15 @@ from quaver.runtime.model import load_model
 
 @dataclass(frozen=True)
 class Allocation:
-    """A codec with its table, ready to be allocated under any budgets. table: the hash of its rows."""
+    """A codec with its table, ready to be allocated under any budgets. table: the hash of its rows. gains: by module,
+    what the loop makes of a zeta without it."""
 
     codec: Codec
     choices: Choices
     profile: HardwareProfile
     budgets: Mapping[str, Fraction]
     table: str = ""
+    gains: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def problem(self) -> Problem:
@@ -126,8 +127,10 @@ def allocation_of(
     machine = load_profile(profile)
     layers = codec_layers(codec, workload or Workload())
     fixed = skeleton_bytes(codec.skeleton)
-    choices = Choices(layers, scores.fitted(), machine, fixed, channel_points, per=per)
-    allocation = Allocation(codec, choices, machine, {}, table.hash)
+    choices = Choices(layers, _in_integers(scores.fitted(), layers), machine, fixed, channel_points, per=per)
+    gains, common = amplification(table)
+    known = {layer.network: gains.get(layer.network, common) for layer in layers}
+    allocation = Allocation(codec, choices, machine, {}, table.hash, known)
     full = {key: Fraction(value) for key, value in allocation.costs(QuantPlan({})).items()}
     return replace(allocation, budgets=parse_budgets(budgets, full))
 
@@ -147,21 +150,16 @@ def with_axis(allocation: Allocation, axis: str) -> Allocation:
     return replace(allocation, budgets={**allocation.budgets, axis: allocation.budgets.get(axis, Fraction(10) ** 30)})
 
 
-@contextmanager
-def clips_of(videos: Path, count: int, frames: int, crop: int, exclude: Sequence[str] = ()) -> Iterator[ClipSet]:
-    """`count` crops of crop x crop, of as many frames."""
-    with decoded(videos, None, exclude) as found:
-        yield choose_clips(found, count, frames, crop)
-
-
-def with_groups(allocation: Allocation, clips: ClipSet, counts: Sequence[int]) -> Allocation:
-    """Groups of input channels among the options, as `clips` show the channels."""
-    choices, adapter = allocation.choices, QuaverAdapter(allocation.codec)
-    known = {layer.call_site for layer in choices.layers if layer.planned}
-    stats = observed(adapter, clips, [site for site, kind, _ in choices.scores.layers if kind == "a" and site in known])
-    return replace(allocation, choices=replace(choices, candidates=grouped_inputs(stats, choices.scores, counts)))
-
-
 def measured(allocation: Allocation, plan: QuantPlan, clips: ClipSet) -> QuantPlan:
-    """The plan with what it really loses on clips."""
-    return replace(plan, measured=measure_plan(QuaverAdapter(allocation.codec), clips, plan, clips.frames))
+    """The plan with what its integers really lose on clips."""
+    return replace(plan, measured=measure_integers(allocation.codec, clips, plan))
+
+
+def _in_integers(scores: Scores, layers: Sequence[Layer]) -> Scores:
+    """Without the widths that no file of Quaver's codec can have (`models.precision`)."""
+    own = {layer.call_site for layer in layers if layer.op == "pointwise" and not layer.shared_input}
+
+    def legal(site: str, kind: str, bits: int) -> bool:
+        return bits <= (WEIGHT_BITS if kind == "w" else WIDE_BITS if site in own else ACTIVATION_BITS)
+
+    return replace(scores, layers={key: zeta for key, zeta in scores.layers.items() if legal(*key)})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from quaver.lab.allocate.scores import Scores
 from quaver.lab.quant.grouping import partitions, sharing_error
@@ -10,9 +10,15 @@ from quaver.lab.quant.observers import SiteStats
 from quaver.lab.quant.plan import LayerPlan
 
 Variants = dict[str, list[tuple[LayerPlan, float]]]
+Show = Callable[[int, int], None]  # is told how many of how many are done
 
 
-def grouped_inputs(stats: Mapping[str, SiteStats], scores: Scores, counts: Iterable[int]) -> Variants:
+def grouped_inputs(
+    stats: Mapping[str, SiteStats],
+    scores: Scores,
+    counts: Iterable[int],
+    show: Show = lambda number, of: None,
+) -> Variants:
     """Of every scored call site the best partition in each number of groups, at each scored width.
 
     zeta is predicted: what one scale loses, times the share of its squared error that is left. That groups cost an
@@ -21,7 +27,8 @@ def grouped_inputs(stats: Mapping[str, SiteStats], scores: Scores, counts: Itera
     """
     wanted = sorted({count for count in counts if count > 1})
     variants: Variants = {}
-    for site, seen in stats.items():
+    for number, (site, seen) in enumerate(stats.items()):
+        show(number, len(stats))
         for bits in scores.bits(site, "a"):
             found = partitions(seen, max(wanted, default=1), "error", bits)
             whole = sharing_error(seen, found[0], bits)

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from quaver.lab.allocate.grouped import Variants
+from quaver.lab.allocate.grouped import Show, Variants
 from quaver.lab.analyse.adapter import CodecAdapter
 from quaver.lab.analyse.clips import ClipSet
 from quaver.lab.analyse.closed_loop import run
@@ -29,6 +29,7 @@ from quaver.lab.quant.plan import LayerPlan
 from quaver.lab.quant.sites import first_input, site_module, weight_of
 
 _STEP = 8  # channels are left in multiples: kernels work on so many at once
+_WIDEST = 7  # weight bits
 
 
 def pruned_outputs(
@@ -36,15 +37,16 @@ def pruned_outputs(
     clips: ClipSet,
     layers: Sequence[Layer],
     shares: Sequence[float],
-    zeta_at: Mapping[str, float],
+    zeta_at: Mapping[str, Mapping[int, float]],
     gains: Mapping[str, float],
-    weight_bits: int = 7,
     seed: int = 0,
+    show: Show = lambda number, of: None,
 ) -> Variants:
-    """Of every layer with followers a plan for each share of channels that goes, with its zeta.
+    """Of every layer with followers plans for each share of channels that goes, with their zeta.
 
-    zeta_at: of the layer's weights at `weight_bits`, which adds to that. gains: by module, what the loop makes of an
-    open zeta; 1 where it is not known.
+    zeta_at: of the layer's weights at each width that those left may have, which adds to what is measured; 7 bits for
+    nothing where there is none. gains: by module, what the loop makes of an open zeta; 1 where it is not known.
+    show: is told how many shares of how many are measured; 0 once the float model has run, which takes as long as each.
     """
     by_name = {layer.call_site: layer for layer in layers if layer.planned and layer.share}
     chosen = {name: layer for name, layer in by_name.items() if followers(name) and followers(name)[-1] in by_name}
@@ -52,25 +54,31 @@ def pruned_outputs(
         return {}
     states: list[Any] = []
     energies = _energies(adapter, [followers(name)[-1] for name in chosen], clips, seed, states)
+    wanted = [(name, left) for name, layer in chosen.items() for left in _left(layer.outputs, shares)]
     reference = run(adapter, clips, clips.frames, seed)
+    show(0, len(wanted))
     variants: Variants = {}
-    for name, layer in chosen.items():
-        order = energies[followers(name)[-1]].argsort()
-        for share in shares:
-            left = max(_STEP, round(layer.outputs * (1 - share) / _STEP) * _STEP)
-            if left >= layer.outputs:
-                continue
-            gone = order[: layer.outputs - left]
-            with _without(site_module(adapter.module, name), gone):
-                curves = run(adapter, clips, clips.frames, seed, after=lambda t, state: states[t])
-            change = curves.cost(adapter.lambdas) - reference.cost(adapter.lambdas)
-            zeta = believed((change.mean(-1) / reference.rate.mean(-1)).mean(0))
+    for number, (name, left) in enumerate(wanted, 1):
+        layer = chosen[name]
+        gone = energies[followers(name)[-1]].argsort()[: layer.outputs - left]
+        with _without(site_module(adapter.module, name), gone):
+            curves = run(adapter, clips, clips.frames, seed, after=lambda t, state: states[t])
+        change = curves.cost(adapter.lambdas) - reference.cost(adapter.lambdas)
+        zeta = believed((change.mean(-1) / reference.rate.mean(-1)).mean(0))
+        loss = zeta * gains.get(layer.network, 1.0)
+        for weight_bits, more in (zeta_at.get(name) or {_WIDEST: 0.0}).items():
             bits = torch.full((layer.outputs,), weight_bits)
             bits[gone] = 0
             plan = LayerPlan(weight_bits, channel_bits=tuple(bits.tolist()))
-            loss = zeta * gains.get(layer.network, 1.0)
-            variants.setdefault(name, []).append((plan, loss + zeta_at.get(name, 0.0)))
+            variants.setdefault(name, []).append((plan, loss + more))
+        show(number, len(wanted))
     return variants
+
+
+def _left(outputs: int, shares: Sequence[float]) -> list[int]:
+    """Numbers of channels that stay, the most first; no two alike, and none where that is all of them."""
+    counts = {max(_STEP, round(outputs * (1 - share) / _STEP) * _STEP) for share in shares}
+    return sorted((count for count in counts if count < outputs), reverse=True)
 
 
 def believed(each: NDArray[np.float64]) -> float:

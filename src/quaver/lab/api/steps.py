@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence as Series
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ import torch
 from quaver.errors import UsageError
 from quaver.lab.allocate import command
 from quaver.lab.allocate.budgets import parse_budgets
+from quaver.lab.allocate.candidates import input_candidates, with_candidates
 from quaver.lab.allocate.front import METHODS
-from quaver.lab.allocate.options import Choices, build_problem
+from quaver.lab.allocate.options import Candidates, Choices, build_problem
 from quaver.lab.allocate.roles import in_roles
 from quaver.lab.allocate.scores import table_scores
 from quaver.lab.analyse.analysis import Announce, Show
@@ -68,27 +70,43 @@ def allocate(
     name: str = "",
     profile: str = "onnx-cpu",
     clips: ClipSet | None = None,
+    groups: Series[int] = (),
+    split: Series[float] = (),
+    prune: Series[float] = (),
 ) -> QuantPlan:
     """The plan that loses least under budgets such as "avg_bits=4", "bytes=60%" (of W7A8): docs/laboratory/costs.md.
 
+    groups: numbers of groups of input channels; split, prune: shares of input channels in two halves, of output
+    channels that go. They are options beside plain widths, and `clips` show what channels hold; to prune, take a dozen.
     For other people's codecs budgets are bytes, bops and avg_bits; `clips` show which layers a frame calls how often. A
-    layer that is called in several roles has one width of its weights, and inputs of their own in each.
+    layer that is called in several roles has one width of its weights, and inputs of their own in each. Nothing of them
+    can be pruned: shapes shrink in Quaver's graphs.
     UsageError names a budget that cannot be kept, with the smallest value that can.
     """
     if not budgets:
         raise UsageError("no budget is given: 'avg_bits=4', for example, or 'bytes=60%'")
     own = own_codec(codec)
     if own is not None:
-        return command.allocate(command.allocation_of(own, table, budgets, profile), method, name)
+        found = command.allocation_of(own, table, budgets, profile)
+        if groups or split or prune:
+            shown = clips or (clips_of(count=12, frames=4, size=96) if prune else clips_of())
+            found = with_candidates(found, shown, groups, split, prune)
+        return command.allocate(found, method, name)
+    if prune:
+        raise UsageError("prune: channels leave the graphs of Quaver's own codec alone; other codecs keep their shapes")
     if method not in METHODS:
         raise UsageError(f"method {method!r}: {', '.join(METHODS)} are known")
     scores, weights = table_scores(table), model_hash(adapter_of(codec).module)
     if scores.model_hash != weights:
         raise UsageError(f"the table is of model {scores.model_hash[:16]}, the codec is {weights[:16]}")
-    layers = cost_layers(codec, clips or clips_of(count=1, frames=2, size=128))
+    looked = clips or clips_of(count=1, frames=2, size=128)
+    layers = cost_layers(codec, looked)
     limits = parse_budgets(budgets, totals(layers, QuantPlan({})))
     by_role, ties = in_roles(scores.fitted(), layers)
-    problem = build_problem(Choices(layers, by_role, ties=ties), limits)
+    options: Candidates = {}
+    if groups or split:
+        options = input_candidates(adapter_of(codec), looked, by_role, layers, groups, split)
+    problem = build_problem(Choices(layers, by_role, candidates=options, ties=ties), limits)
     solution = METHODS[method](problem)
     chosen = {site: problem.options[site][place].plan for site, place in solution.choice.items()}
     predicted = {"zeta": solution.zeta} | {key: float(value) for key, value in solution.costs.items()}
