@@ -21,7 +21,7 @@ from quaver.evaluate.points import read_table, write_table
 
 HEADER = ("what", "of", "count", "value")
 Row = dict[str, str]
-STYLES = {"ilp": "C0o-", "channels": "C4^-", "greedy": "C1s--", "search": "C2v-.", "random": "0.6", "uniform": "C3D"}
+STYLES = {"ilp": "C0o-", "channels": "C4^-", "shuffled": "C5x:", "greedy": "C1s--", "search": "C2v-.", "random": "0.6", "uniform": "C3D"}
 
 
 def family(row: Row) -> str:

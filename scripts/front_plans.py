@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
 from front_bench import WORKLOAD, Bench
 
 from quaver.lab.allocate import baselines, programme
@@ -87,10 +88,11 @@ def allocated(arguments: argparse.Namespace, budget: str, chances: int) -> Itera
             problem = wide_inputs(problem)
         return found.plan(problem, solver(problem), method)
 
-    def per_channel() -> QuantPlan:
+    def per_channel(shuffled: bool = False) -> QuantPlan:
         whole = plan(allocation(budget), "ilp", solve).predicted
         limits = [f"bytes={int(whole['bytes'])}", f"bops={int(whole['bops'])}"]
-        return plan(allocation(*limits, channels=8), "channels", solve)
+        found = allocation(*limits, channels=8)
+        return plan(with_shuffled(found) if shuffled else found, "channels", solve)
 
     yield Wanted("ilp", budget, 0, lambda: plan(allocation(budget), "ilp", solve))
     for seed in range(chances):
@@ -99,6 +101,7 @@ def allocated(arguments: argparse.Namespace, budget: str, chances: int) -> Itera
     yield Wanted("greedy", budget, 0, lambda: plan(allocation(budget), "greedy", baselines.greedy))
     if arguments.channels:
         yield Wanted("channels", budget, 0, per_channel)
+        yield Wanted("shuffled", budget, 0, lambda: per_channel(shuffled=True))
 
 
 def solve(problem: Problem) -> Solution:
@@ -115,6 +118,16 @@ def fewest(budget: str) -> int:
 def with_unscored(found: Allocation, bits: int) -> Allocation:
     only = {site: [(LayerPlan(bits, 8), 0.0)] for site in found.unscored}
     return replace(found, choices=replace(found.choices, candidates=only))
+
+
+def with_shuffled(found: Allocation) -> Allocation:
+    """The control of bits per channel: every layer's channels have each other's scores, at all widths alike."""
+    rng, scores = np.random.default_rng(0), found.choices.scores
+    channels = {}
+    for key, widths in scores.channels.items():
+        order = rng.permutation(len(next(iter(widths.values()))))
+        channels[key] = {bits: tuple(np.array(values)[order].tolist()) for bits, values in widths.items()}
+    return replace(found, choices=replace(found.choices, scores=replace(scores, channels=channels)))
 
 
 def priced(searcher: Searcher, price: float, groups: float | None = None) -> Wanted:

@@ -23,6 +23,7 @@ from quaver.lab.models.precision import InputSamples, fit, shape_for
 from quaver.lab.models.weights import read_codec, set_integer
 from quaver.lab.models.wiring import wiring
 from quaver.lab.quant import grouping
+from quaver.lab.quant.frequency import high_frequency_share
 from quaver.lab.quant.gradients import lsq
 from quaver.lab.quant.importance import channel_importance
 from quaver.lab.quant.learned_groups import GroupSearch, Price
@@ -38,7 +39,7 @@ GROUPS = 4  # of all baselines that choose no number
 METHODS = (
     "per tensor", "equalized", "contiguous", "by source", "random", "sorted range", "partition range",
     "partition quantiles", "partition error", "partition J", "learned", "learned in loop",
-    "per channel", "split",
+    "per channel", "split", "split frequency", "split random",
 )  # fmt: skip
 # Of what a network's first layer reads: the operands of the concatenation (channels).
 PLANES = {
@@ -95,6 +96,19 @@ class Ground:
         losses = [partial(loss, step) for step in range(CALIBRATION.steps)]
         return channel_importance(codec, list(self.samples), losses)
 
+    @cached_property
+    def frequency(self) -> dict[str, Tensor]:
+        """Of every layer's input channels the share of energy at high frequencies, on the batches that calibrate."""
+        codec = self.codec()
+        everything = replace(CALIBRATION, trains=(*CALIBRATION.trains, "motion"))
+
+        @torch.no_grad()
+        def run() -> None:
+            for step in range(CALIBRATION.steps):
+                run_sequence(codec, sequence_at(self.train, 0, CALIBRATION, step), everything)
+
+        return high_frequency_share(codec, list(self.samples), run)
+
     def grouped(self, name: str, bits: int) -> bool:
         """Whether a layer's input may have groups: at 8 bits only where that needs no entry, which would gain nothing
         on values that are stored in 8 bits already."""
@@ -134,6 +148,22 @@ def sources(name: str, channels: int) -> tuple[int, ...]:
     return found
 
 
+def splits_of(ground: Ground, method: str, name: str, bits: int) -> tuple[int, ...]:
+    """A twentieth of the input channels, rounded up; by effect fewer where more would not help."""
+    if not ground.grouped(name, bits) or ground.layers[name].groups > 1:
+        return ()
+    inputs, stats = ground.layers[name].inputs, ground.stats[name]
+    count = -(-inputs // 20)
+    if method == "split random":
+        generator = torch.Generator().manual_seed(ground.arguments.seed)
+        return tuple(sorted(torch.randperm(inputs, generator=generator)[:count].tolist()))
+    if method == "split frequency":
+        found = rank_splits(stats, bits, count, rank="frequency", frequency=ground.frequency[name])
+    else:
+        found = rank_splits(stats, bits, count, importance=ground.importance.get(name))
+    return tuple(each.channel for each in found)
+
+
 def plan_for(ground: Ground, method: str, bits: int) -> QuantPlan:
     layers = {}
     for name in ground.layers:
@@ -144,11 +174,7 @@ def plan_for(ground: Ground, method: str, bits: int) -> QuantPlan:
             groups = groups_of(method, name, ground.stats[name], bits, ground.importance)
         if method == "equalized" and name in ground.ratios and ground.grouped(name, bits):
             groups = grouping.per_channel(ground.layers[name].inputs)
-        split: tuple[int, ...] = ()
-        if method == "split" and ground.grouped(name, bits) and ground.layers[name].groups == 1:
-            inputs = ground.layers[name].inputs
-            found = rank_splits(ground.stats[name], bits, -(-inputs // 20), None, ground.importance.get(name))
-            split = tuple(each.channel for each in found)
+        split = splits_of(ground, method, name, bits) if method.startswith("split") else ()
         layers[name] = LayerPlan(7, bits, groups=groups, split=split)
     plan = QuantPlan(layers, f"A{bits} {method}", method=method)
     if method == "learned":
