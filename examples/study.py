@@ -48,7 +48,7 @@ Loss = Callable[[Any, Sequence[Planes], Tensor], Tensor]  # of adapter, frames, 
 @dataclass(frozen=True)
 class Study:
     """steps: of training, on `batch` sequences of `unroll` frames. size: of crops. frames, clips: to score parts on.
-    before: the first steps' loss, if it is another than J."""
+    before: the first steps' loss, if it is another than J. note: what the table's line on the codec says beside."""
 
     make: Callable[[], CodecAdapter]
     steps: int
@@ -58,6 +58,7 @@ class Study:
     frames: int = 4
     clips: int = 8
     before: Loss | None = None
+    note: str = ""
 
 
 def train(study: Study, cache: ClipCache, seed: int) -> CodecAdapter:
@@ -171,16 +172,18 @@ def write(path: Path, codec: str, origin: str, rows: Sequence[Row]) -> None:
     part.replace(path)
 
 
-def command(codec: str, study: Study, seeds: Sequence[int]) -> str:
+def command(codec: str, study: Study, seeds: Sequence[int], exclude: Sequence[str]) -> str:
     """What makes the table again, without folders that only this machine has."""
     module = sys.modules["__main__"].__spec__.name
     numbers = f"--steps {study.steps} --seeds {' '.join(map(str, seeds))}"
-    return f"python -m {module} --codec {codec} {numbers} --data TRAIN --out results/other_codecs.tsv"
+    left_out = "".join(f" --exclude '{pattern}'" for pattern in exclude)
+    return f"python -m {module} --codec {codec} {numbers} --data TRAIN{left_out} --out results/other_codecs.tsv"
 
 
 def main(studies: Mapping[str, Study]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with videos")
+    parser.add_argument("--exclude", action="append", default=[], help="shell pattern of files to leave out")
     parser.add_argument("--out", type=Path, required=True, help="table, such as results/other_codecs.tsv")
     parser.add_argument("--codec", choices=list(studies), default=next(iter(studies)))
     parser.add_argument("--seeds", type=int, nargs=2, default=[0, 1])
@@ -192,13 +195,17 @@ def main(studies: Mapping[str, Study]) -> None:
     study = studies[options.codec]
     study = replace(study, steps=options.steps or study.steps)
     with tempfile.TemporaryDirectory() as folder:
-        cache = build_cache(options.data, options.cache or Path(folder))
+        cache = build_cache(options.data, options.cache or Path(folder), options.exclude)
         clips = choose_clips(cache, study.clips, study.frames, study.size)
-        found = [examine(study, train(study, cache, seed), clips) for seed in options.seeds]
-    seeded = [{"seed": seed} | dict(row) for seed, (_, rows) in zip(options.seeds, found, strict=True) for row in rows]
-    agreement = list(correlations(*(rows for _, rows in found)))
-    models = "models " + " ".join(digest[:16] for digest, _ in found)
-    origin = "\t".join([command(options.codec, study, options.seeds), models, f"{date.today()}"])
-    write(options.out, options.codec, origin, [*seeded, *agreement])
+        found, seeded, agreement = list[tuple[str, list[Row]]](), list[Row](), list[Row]()
+        for seed in options.seeds:  # written after each, so that one that ends in the second has the first
+            found.append(examine(study, train(study, cache, seed), clips))
+            seeded += [{"seed": seed} | dict(row) for row in found[-1][1]]
+            agreement = list(correlations(*(rows for _, rows in found))) if len(found) == 2 else []
+            models = "models " + " ".join(digest[:16] for digest, _ in found)
+            line = command(options.codec, study, options.seeds, options.exclude)
+            notes = [study.note] if study.note else []
+            origin = "\t".join([line, models, f"{date.today()}", *notes])
+            write(options.out, options.codec, origin, [*seeded, *agreement])
     for row in [row for row in seeded if row["module"] == "all"] + agreement:
         print(*(f"{key} {value}" for key, value in row.items()), sep="  ")

@@ -15,10 +15,11 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 pytest.importorskip("compressai", reason="not among the extras: it pins old packages, see examples/README.md")
 
 from examples.compressai.adapter import CompressAIAdapter, ImageAdapter, ScaleSpaceFlowAdapter
+from examples.compressai.flow import narrow_flow
 from examples.study import uniform_and_allocated
 
 from quaver.lab.analyse import AnalyseConfig, ClipSet, analyse
-from quaver.lab.analyse.adapter import module_of
+from quaver.lab.analyse.adapter import module_of, to_rgb
 from quaver.lab.analyse.closed_loop import run
 from quaver.lab.quant import Calibration, call_sites, observe, quantized
 
@@ -26,7 +27,7 @@ CONFIG = AnalyseConfig(
     bits=(3, 8), modes=("add",), kinds=("w", "state"), frames=2, drift_frames=0, impulse_frames=0, noise=2,
     pairs=False, proxies=False,
 )  # fmt: skip
-MODELS = {  # with the layers that are scored: scale-space flow has its published width, which takes long
+MODELS = {  # with the layers that are scored: scale-space flow's many would take long
     "FactorizedPrior": (),
     "ScaleHyperprior": (),
     "MeanScaleHyperprior": (),
@@ -37,12 +38,11 @@ MODELS = {  # with the layers that are scored: scale-space flow has its publishe
 
 def adapter_of(name: str) -> CompressAIAdapter:
     import compressai.models as models
-    from compressai.models.video.google import ScaleSpaceFlow
 
     torch.set_num_threads(1)
     torch.manual_seed(1)
     if name == "ScaleSpaceFlow":
-        return ScaleSpaceFlowAdapter(ScaleSpaceFlow(), 0.01)
+        return ScaleSpaceFlowAdapter(narrow_flow(), 0.01)
     return ImageAdapter(getattr(models, name)(4, 6), 0.01)
 
 
@@ -80,3 +80,18 @@ def test_gradients(name: str) -> None:
     step = adapter.step(moving(64).frame(0), None, torch.zeros(1, dtype=torch.long))
     slopes = torch.autograd.grad((step.rate + step.distortion).sum(), adapter.module.g_a.parameters())
     assert all(bool(slope.isfinite().all()) for slope in slopes) and bool(slopes[0].any())
+
+
+def test_flow_begins_with_live_latents_and_gradients_everywhere() -> None:
+    adapter, clips, point = adapter_of("ScaleSpaceFlow"), moving(128), torch.zeros(1, dtype=torch.long)
+    pictures = [to_rgb(clips.frame(t)) for t in (0, 1)]
+    with torch.no_grad():
+        for kind, seen in (("img", pictures[0]), ("motion", torch.cat(pictures, 1))):
+            assert getattr(adapter.module, f"{kind}_encoder")(seen).round().ne(0).float().mean() > 1 / 4
+    state, cost = None, torch.zeros(())
+    for t in (0, 1):
+        state, rate, distortion = adapter.step(clips.frame(t), state, point)
+        cost = cost + (rate + distortion).sum()
+    weights = [adapter.module.get_submodule(name).weight for name in call_sites(adapter.module)]
+    slopes = torch.autograd.grad(cost, weights)
+    assert all(bool(slope.isfinite().all()) and bool(slope.any()) for slope in slopes)
