@@ -8,6 +8,8 @@
     compare(codec, plan, uniform(codec, w=4), clips)                # what each loses and costs
     with quantized(codec, plan, clips):
         worse = code(codec, clips)                                  # R and D of every frame
+    with quantized(theirs, plan, clips, observer="loss", rounding="loss"):   # a codec behind an adapter: simulation
+        better = code(theirs, held_out)                             # trained(theirs, plan, clips) learns the grids too
     save_model(quantize(codec, plan, clips), "mine.qvm")            # what `quaver encode --model` takes
 
 A codec is Quaver's own, or anybody's behind a `CodecAdapter`. Without `clips` the package's demo clip is taken. The
@@ -23,7 +25,9 @@ from quaver.lab.api.clips import clips_of
 from quaver.lab.api.codecs import adapter_of, layers_of, load_codec, uniform
 from quaver.lab.api.comparison import Comparison, compare
 from quaver.lab.api.precision import code, quantized
+from quaver.lab.api.recipes import Recipe, simulated
 from quaver.lab.api.steps import allocate, analyse, costs, quantize
+from quaver.lab.api.training import Trained, trained
 from quaver.lab.costs.report import CostTable
 from quaver.lab.models.untrained import random_codec
 from quaver.lab.quant.plan import LayerPlan, QuantPlan
@@ -38,8 +42,10 @@ __all__ = [
     "LayerPlan",
     "QuantPlan",
     "QuaverAdapter",
+    "Recipe",
     "SensitivityTable",
     "Step",
+    "Trained",
     "adapter_of",
     "allocate",
     "analyse",
@@ -53,5 +59,7 @@ __all__ = [
     "quantized",
     "random_codec",
     "save_model",
+    "simulated",
+    "trained",
     "uniform",
 ]

@@ -13,7 +13,8 @@ from quaver.lab.analyse.closed_loop import Curves
 from quaver.lab.analyse.score import Score
 from quaver.lab.api.clips import clips_of
 from quaver.lab.api.codecs import AnyCodec, adapter_of, check_plan, cost_layers, layers_of, own_codec
-from quaver.lab.api.precision import code, in_integers, inputs_of, simulated
+from quaver.lab.api.precision import code, in_integers, inputs_of
+from quaver.lab.api.recipes import simulated
 from quaver.lab.costs.codec import skeleton_bytes
 from quaver.lab.costs.profile import load_profile
 from quaver.lab.costs.table import FULL, totals

@@ -5,18 +5,18 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from quaver.errors import UsageError
-from quaver.lab.allocate.measured import observed
-from quaver.lab.analyse.adapter import CodecAdapter
 from quaver.lab.analyse.clips import ClipSet
 from quaver.lab.analyse.closed_loop import Curves, check_finite, run
 from quaver.lab.analyse.score import QUALITIES
 from quaver.lab.api.clips import clips_of
 from quaver.lab.api.codecs import AnyCodec, adapter_of, check_plan, own_codec
+from quaver.lab.api.recipes import simulated
 from quaver.lab.lower.model import bring_to, layer_inputs
 from quaver.lab.models.codec import Codec
 from quaver.lab.models.weights import set_integer
@@ -34,7 +34,10 @@ _STAGE = Stage("calibration", 1, _LOOK, encoder=True)
 
 @contextmanager
 def quantized(
-    codec: AnyCodec | nn.Module, plan: QuantPlan, data: ClipSet | Callable[[], object] | Scales | None = None
+    codec: AnyCodec | nn.Module,
+    plan: QuantPlan,
+    data: ClipSet | Callable[[], object] | Scales | None = None,
+    **recipe: Any,
 ) -> Iterator[Codec | Attachment]:
     """The codec at the plan's precision for the length of a with statement; afterwards it is as it was.
 
@@ -42,9 +45,13 @@ def quantized(
     activation bits); an adapter's module, or any other, is quantized in simulation (unnamed layers stay float).
     data: clips that scales are fitted to, by default the demo clip's; for a module without adapter a function that runs
     it, or scales; a plan of weights alone needs neither.
+    recipe: fields of `Recipe` for an adapter's module, such as observer="loss", equalize=True, rounding="loss":
+    docs/laboratory/quantizers.md. Quaver's own integers have scales of the least squared error.
     Yields the codec, or the attachment (`quaver.lab.quant`). UsageError where plan and codec do not belong together.
     """
     if isinstance(codec, nn.Module) and not isinstance(codec, Codec):
+        if recipe:
+            raise UsageError(f"{next(iter(recipe))} needs a codec's J: give the module behind a CodecAdapter")
         with attached(codec, plan, _scales(codec, plan, data), weight_method="mse") as attachment:
             yield attachment
         return
@@ -54,10 +61,12 @@ def quantized(
     clips = data or clips_of()
     own = own_codec(codec)
     if own is not None:
+        if recipe:
+            raise UsageError(f"{next(iter(recipe))} is for simulation, these are integers: simulated() looks at it")
         with in_integers(own, plan, inputs_of(own, clips)):
             yield own
         return
-    with simulated(adapter_of(codec), plan, clips) as attachment:
+    with simulated(adapter_of(codec), plan, clips, **recipe) as attachment:
         yield attachment
 
 
@@ -93,14 +102,6 @@ def in_integers(codec: Codec, plan: QuantPlan, inputs: Mapping[str, Tensor]) -> 
     finally:
         codec._modules.update(floating)
         codec.plan = None
-
-
-@contextmanager
-def simulated(adapter: CodecAdapter, plan: QuantPlan, clips: ClipSet) -> Iterator[Attachment]:
-    """Quantizers on an adapter's module, with scales of the least squared error on the first frames."""
-    scales = Calibration(observed(adapter, clips, plan.layers))
-    with attached(adapter.module, plan, scales, role=adapter.role, weight_method="mse") as attachment:
-        yield attachment
 
 
 def _scales(module: nn.Module, plan: QuantPlan, data: ClipSet | Callable[[], object] | Scales | None) -> Scales:

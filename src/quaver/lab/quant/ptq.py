@@ -50,27 +50,34 @@ def equalize(
     Source: Nagel et al., Data-Free Quantization Through Weight Equalization and Bias Correction, ICCV 2019, 4.1.
     """
     pairs = list(pairs)
-    total = {pair: torch.ones(_inputs(site_module(model, pair[1])), dtype=torch.float32) for pair in pairs}
+    total = {pair: torch.ones(input_channels(site_module(model, pair[1])), dtype=torch.float32) for pair in pairs}
     with torch.no_grad():
         for _ in range(sweeps):
             moved = False
             for pair in pairs:
                 first, second = site_module(model, pair[0]), site_module(model, pair[1])
                 outputs, inputs = _by_output(first), _by_input(second)
-                if len(outputs) != len(inputs):
-                    raise UsageError(f"{pair[0]} has {len(outputs)} output channels, {pair[1]} {len(inputs)} inputs")
+                _check(pair, first, second)
                 made, used = outputs.abs().amax(1), inputs.abs().amax(1)
                 # A channel that is not made or not used has no range to share.
                 factor = torch.where((made > 0) & (used > 0), (made / used).sqrt(), torch.ones_like(made))
                 if power_of_two:
                     factor = primitives.power_of_two(factor, up=False)
                 moved = moved or bool(((factor - 1).abs() > 1e-3).any())
-                _divide_outputs(first, factor)
-                _multiply_inputs(second, factor)
+                rescale(model, pair, factor)
                 total[pair] = total[pair].to(factor.device) * factor
             if not moved:
                 break
     return total
+
+
+@torch.no_grad()
+def rescale(model: nn.Module, pair: tuple[str, str], factor: Tensor) -> None:
+    """Divide the outputs of the pair's first layer by factor (C,) and multiply the second's inputs by it, in place."""
+    first, second = (site_module(model, name) for name in pair)
+    _check(pair, first, second)
+    _divide_outputs(first, factor)
+    _multiply_inputs(second, factor)
 
 
 def correct_biases(attachment: Attachment, stats: Mapping[str, SiteStats]) -> dict[str, Tensor]:
@@ -100,11 +107,18 @@ def correct_biases(attachment: Attachment, stats: Mapping[str, SiteStats]) -> di
     return corrected
 
 
+def _check(pair: tuple[str, str], first: nn.Module, second: nn.Module) -> None:
+    made, read = len(_by_output(first)), input_channels(second)
+    if made != read:
+        raise UsageError(f"{pair[0]} has {made} output channels, {pair[1]} {read} inputs")
+
+
 def _groups(module: nn.Module) -> int:
     return int(getattr(module, "groups", 1))
 
 
-def _inputs(module: nn.Module) -> int:
+def input_channels(module: nn.Module) -> int:
+    """How many channels a layer reads."""
     weight = weight_of(module)
     return weight.shape[0] if output_axis(module) == 1 else weight.shape[1] * _groups(module)
 

@@ -110,7 +110,7 @@ def choose_weight(
 
 def search_by_loss(
     stats: SiteStats,
-    bits: int,
+    bits: int | Sequence[int],
     loss: Callable[[Scale], float],
     groups: Sequence[int] | None = None,
     power_of_two: bool = False,
