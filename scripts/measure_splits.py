@@ -27,7 +27,7 @@ from quaver.runtime.model import save_model
 
 HEADER = (
     "activation_bits", "method", "seed", "split_channels", "plan_hash", "model_hash", "zeta", "stderr", "gain",
-    "gain_stderr", "d_rate", "bytes", "gbops", "date", "command",
+    "gain_stderr", "d_rate", "bytes", "date", "command",
 )  # fmt: skip
 METHODS = ("split", "split frequency", "split random")
 
@@ -42,12 +42,11 @@ def row(
     found = score(codec, ground.clips, ground.baseline)
     gain = (none or found) - found
     count = sum(len(layer.split) for layer in plan.layers.values())
-    gbops = float(sum(each.bops(plan.layer(each.call_site)) for each in ground.layers.values())) / 1e9
     command = provenance.comment().split("; ")[1]
     return (
         bits, method, ground.arguments.seed, count, plan.hash, model.hash.hex()[:16], f"{found.zeta:.4f}",
         f"{found.stderr:.4f}", f"{gain.zeta:.4f}", f"{gain.stderr:.4f}", f"{found.d_rate:.4f}", path.stat().st_size,
-        f"{gbops:.3f}", datetime.date.today(), command,
+        datetime.date.today(), command,
     ), found  # fmt: skip
 
 

@@ -74,6 +74,18 @@ def test_bytes_are_those_of_the_file(bits: tuple[int, ...], tmp_path: Path) -> N
     assert abs(float(expected) / (tmp_path / "random.qvm").stat().st_size - 1) < 0.01
 
 
+def test_bytes_of_splits_are_those_of_the_file(tmp_path: Path) -> None:
+    """Within 2 %: what the makers of split channels compute twice is not counted."""
+    codec = random_codec("nano", seed=1)
+    rows = [row for row in codec_layers(codec, Workload()) if row.planned]
+    split = {row.call_site: tuple(range(-(-row.inputs // 20))) if row.groups == 1 else () for row in rows}
+    plan = QuantPlan({name: LayerPlan(7, 5, split=channels) for name, channels in split.items()})
+    shape_for(codec, plan)
+    save_model(lower(codec, "random"), tmp_path / "random.qvm")
+    expected = totals(codec_layers(codec, Workload()), plan, skeleton_bytes(codec.skeleton))["bytes"]
+    assert 0.98 < float(expected) / (tmp_path / "random.qvm").stat().st_size < 1
+
+
 def test_the_plan_of_a_model() -> None:
     codec = random_codec(Preset(16, 1, 1, 1, 1, 8), seed=1)
     shape_for(codec, QuantPlan.uniform(list(wiring(codec)), 4, 6))

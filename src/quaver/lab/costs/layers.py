@@ -16,7 +16,9 @@ CONVOLUTIONS = ("pointwise", "dense", "depthwise", "grouped", "entry")
 # Of a convolution in a .qvm: its shape (4 numbers), a bias and a multiplier per output channel, one byte that says
 # how many bits the channel's weights have, and its description (names, ports, offsets), measured on model files.
 _SHAPE_BYTES, _CHANNEL_BYTES, _DESCRIPTION_BYTES = 16, 9, 700
-_LIMIT_BYTES = 33  # of a helper that limits codes, whose tensors have longer names
+# Of helpers: those that limit codes have tensors with longer names; second halves are joined to the first.
+_HELPER_BYTES = {"limit": 33, "second": 250}
+_SECOND_BITS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +93,25 @@ class Layer:
         return convolution(f"{self.call_site}.entry", shape, (self.rows, self.columns), self.share)
 
     def helpers(self, plan: LayerPlan) -> tuple[Layer, ...]:
-        """All convolutions that a plan needs beside the layer's own: the entry, and where groups have fewer bits than
-        others the two or three that limit their codes (`lower.channels.limited`). Each has weights of 2 bits."""
+        """All convolutions that a plan needs beside the layer's own: the entry, with another one for second halves of
+        split channels, and where groups have fewer bits than others the two or three that limit their codes
+        (`lower.channels.limited`). Their bits are `helper_plan`."""
         entry = self.entry(plan)
+        entries = [] if entry is None else [entry]
         shape = self.inputs + len(plan.split), self.inputs + len(plan.split), 1, self.inputs + len(plan.split)
         count = (3 if self.signed else 2) if self.planned and len(set(plan.group_bits or ())) > 1 else 0
         map = self.rows, self.columns
         limits = [convolution(f"{self.call_site}.limit{n}", shape, map, self.share) for n in range(count)]
-        return (*([entry] if entry else []), *(replace(limit, stored=self.stored) for limit in limits))
+        if entry and plan.split:
+            entries.append(
+                convolution(f"{self.call_site}.second", (self.inputs, len(plan.split), 1, 1), map, self.share)
+            )
+        return (*entries, *(replace(limit, stored=self.stored) for limit in limits))
+
+    @property
+    def helper_plan(self) -> LayerPlan:
+        """The bits of a layer that is itself a helper: weights are 1 but for those of second halves (`SPLIT_GAIN`)."""
+        return LayerPlan(_SECOND_BITS if self.call_site.endswith(".second") else 2, 8)
 
     def weight_bits(self, plan: LayerPlan) -> Fraction:
         """Bits of all weights; a channel that is split adds its weights once more."""
@@ -117,7 +130,7 @@ class Layer:
         if self.bits is not None:
             return self.share * self.operations * self.bits[0] * self.bits[1]
         own = self.share * self.positions * self.weight_bits(plan) * _mean_width(plan)
-        return own + sum(each.bops(LayerPlan(2, 8)) for each in self.helpers(plan))
+        return own + sum(each.bops(each.helper_plan) for each in self.helpers(plan))
 
     def file_bytes(self, plan: LayerPlan) -> int:
         """Of the layer in the model file, bias, multipliers and description included."""
@@ -127,9 +140,8 @@ class Layer:
             return 4 * (self.weights + self.outputs)
         packed = -(-self.weight_bits(plan) // 8)
         own = packed + _CHANNEL_BYTES * self.outputs + _SHAPE_BYTES + _DESCRIPTION_BYTES
-        if ".limit" in self.call_site:
-            own += _LIMIT_BYTES
-        return int(own) + sum(each.file_bytes(LayerPlan(2, 8)) for each in self.helpers(plan))
+        own += _HELPER_BYTES.get(self.call_site.rpartition(".")[2].rstrip("0123456789"), 0)
+        return int(own) + sum(each.file_bytes(each.helper_plan) for each in self.helpers(plan))
 
     def activation_bytes(self, plan: LayerPlan) -> tuple[int, int]:
         """(read, written) per call, as the runtime stores them: whole bytes; the output as wide as the input."""
