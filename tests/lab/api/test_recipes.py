@@ -65,8 +65,9 @@ EVERYTHING = {"observer": "loss", "equalize": True, "rounding": "loss", "bias_co
 
 @pytest.mark.parametrize(
     "recipe",
-    [{"observer": "minmax"}, {"observer": "percentile"}, {"observer": "loss"}, {"equalize": True},
-     {"bias_correction": True}, {"rounding": "loss", "steps": 4}, {"power_of_two": True}, EVERYTHING],
+    [{"observer": "minmax"}, {"weights": "minmax"}, {"observer": "percentile"}, {"observer": "loss"},
+     {"equalize": True}, {"bias_correction": True}, {"rounding": "loss", "steps": 4}, {"power_of_two": True},
+     EVERYTHING],
     ids=lambda recipe: ",".join(recipe),
 )  # fmt: skip
 def test_each_step_does_something_and_leaves_no_trace(adapter: ToyAdapter, recipe: dict[str, object]) -> None:
@@ -235,6 +236,7 @@ def test_what_cannot_be(adapter: ToyAdapter) -> None:
     plan, module = plan_of(adapter), nn.Sequential(nn.Conv2d(1, 1, 1))
     for call, what in (
         (lambda: api.quantized(adapter, plan, CLIPS, observer="median"), "observer 'median': mse, minmax"),
+        (lambda: api.quantized(adapter, plan, CLIPS, weights="loss"), "weights by 'loss': mse, minmax are legal"),
         (lambda: api.quantized(adapter, plan, CLIPS, rounding="up"), "rounding 'up': nearest, loss are legal"),
         (lambda: api.trained(adapter, plan, CLIPS, method="ste"), r"method 'ste': lsq, lsq\+, pact are legal"),
         (lambda: api.trained(adapter, plan, CLIPS, method="pact", power_of_two=True), "powers of two need lsq"),

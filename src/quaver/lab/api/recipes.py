@@ -41,7 +41,7 @@ class Recipe:
     the module, else pairs of layer names.
     observer: how scales of inputs are chosen; "loss" tries candidates at each call site with all others quantized and
     keeps the one of the least J. percent: of "percentile". power_of_two: all scales are powers of two.
-    Weights have the scale of their largest value under "minmax", else of the least squared error.
+    weights: the scale of each output channel's weights: of the least squared error, or of the largest ("minmax").
     bias_correction: biases make up for the mean error of quantized weights; with rounding "loss" they are learned too.
     rounding: to the nearest code, or which of the two neighbours J likes better, in `steps` steps.
     frames: of each clip that J counts.
@@ -49,6 +49,7 @@ class Recipe:
 
     observer: Literal["mse", "minmax", "percentile", "loss"] = "mse"
     percent: float = 99.99
+    weights: WeightMethod = "mse"
     equalize: bool | Pairs = False
     bias_correction: bool = False
     rounding: Literal["nearest", "loss"] = "nearest"
@@ -60,14 +61,12 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.observer not in OBSERVERS:
             raise UsageError(f"observer {self.observer!r}: {', '.join(OBSERVERS)} are legal")
+        if self.weights not in ("mse", "minmax"):
+            raise UsageError(f"scales of weights by {self.weights!r}: mse, minmax are legal")
         if self.rounding not in ("nearest", "loss"):
             raise UsageError(f"rounding {self.rounding!r}: nearest, loss are legal")
         if self.steps < 1 or self.frames < 1:
             raise UsageError(f"{self.steps} steps on {self.frames} frames: both are at least 1")
-
-    @property
-    def weight_method(self) -> WeightMethod:
-        return "minmax" if self.observer == "minmax" else "mse"
 
 
 @contextmanager
@@ -103,9 +102,9 @@ def fitted(
         seen = observed(adapter, clips, plan.layers, recipe.seed)
         method = "mse" if recipe.observer == "loss" else recipe.observer
         calibration = Calibration(seen, method, recipe.power_of_two, percent=recipe.percent)
-        options: dict[str, Any] = {"role": adapter.role, "weight_method": recipe.weight_method}
+        options: dict[str, Any] = {"role": adapter.role, "weight_method": recipe.weights}
         if recipe.power_of_two:
-            options["weight_scales"] = _powers_of_two(adapter.module, plan, recipe.weight_method)
+            options["weight_scales"] = _powers_of_two(adapter.module, plan, recipe.weights)
         scales: Scales = calibration
         if recipe.observer == "loss" and loss is not None:
             with attached(adapter.module, plan, calibration, **options) as trial:
