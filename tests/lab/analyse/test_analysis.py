@@ -122,6 +122,8 @@ def test_the_report_needs_nothing_else(finished: tuple[Path, SensitivityTable]) 
     maps = {f"{level}-{mode}" for level in ("module", "layer") for mode in ("estimate", "add", "open", "drop")}
     assert set(data["figures"]) == maps | {"drift", "impulse", "pairs"}
     assert "decoder.0@inter" in data["sites"] and data["channels"]["decoder.0"]["w"]
+    bars = [bar for kinds in data["channels"].values() for own in kinds.values() for bar in own]
+    assert {measured for _, _, measured in bars} == {False, True}
     assert all(f'value="{name}"' in page for name in maps)
     assert all(f'id="{name}"' in page for name in ("module-map", "layer-map", "drift", "impulse", "pairs", "channels"))
     assert json.loads((finished[0] / "manifest.json").read_text()) == finished[1].manifest

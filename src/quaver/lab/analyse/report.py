@@ -205,7 +205,7 @@ def _proxies(table: SensitivityTable) -> str:
 
 def _channels(table: SensitivityTable) -> dict[str, Any]:
     """Per call site and kind: [channel, zeta in per cent, measured], worst first."""
-    rows = table.means.filter(level="channel")
+    rows = table.means.filter(pl.col("bits") > 0, level="channel")  # that a channel is pruned, 0 bits, is not measured
     result: dict[str, Any] = {}
     if rows.is_empty():
         return result
