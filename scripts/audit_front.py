@@ -21,7 +21,15 @@ from quaver.evaluate.points import read_table, write_table
 
 HEADER = ("what", "of", "count", "value")
 Row = dict[str, str]
-STYLES = {"ilp": "C0o-", "channels": "C4^-", "shuffled": "C5x:", "greedy": "C1s--", "search": "C2v-.", "random": "0.6", "uniform": "C3D"}
+STYLES = {
+    "ilp": "C0o-",
+    "channels": "C4^-",
+    "shuffled": "C5x:",
+    "greedy": "C1s--",
+    "search": "C2v-.",
+    "random": "0.6",
+    "uniform": "C3D",
+}
 
 
 def family(row: Row) -> str:
@@ -96,6 +104,7 @@ def picture(rows: Sequence[Row], path: Path) -> None:
     right.set_xlabel("bit operations, % of W7A8")
     left.set_ylabel("measured zeta, share of the rate")
     left.legend()
+    right.legend()
     figure.savefig(path, dpi=120)
 
 
