@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property, partial
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -55,6 +56,26 @@ PLANES = {
 CALIBRATION = Stage("calibration", 6, 3, size=128, encoder=True)
 TRAINING = Stage("integer-aware", 1, 3, size=96, batch=3, encoder=True, integer=True, through_time=True)
 WORKLOAD = Workload()
+
+
+def ground_parser(description: str) -> argparse.ArgumentParser:
+    """What every script that stands on a `Ground` is told."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--train", type=Path, required=True)
+    parser.add_argument("--val", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, default=None)
+    parser.add_argument("--exclude", action="append", default=[])
+    return parser
+
+
+def stand(arguments: argparse.Namespace) -> Ground:
+    """On one thread, in a folder that is there."""
+    torch.set_num_threads(1)
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    return Ground(arguments)
 
 
 class Ground:

@@ -9,7 +9,6 @@ usage: measure_groups.py CHECKPOINT --train DIR --val DIR --work DIR --out resul
 
 from __future__ import annotations
 
-import argparse
 import datetime
 import time
 from dataclasses import replace
@@ -18,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import provenance
 import torch
-from group_plans import METHODS, TRAINING, WORKLOAD, Ground, plan_for, prepared
+from group_plans import METHODS, TRAINING, WORKLOAD, Ground, ground_parser, plan_for, prepared, stand
 
 from quaver.evaluate.points import write_table
 from quaver.lab.analyse.score import score
@@ -99,14 +98,7 @@ def row(ground: Ground, method: str, bits: int, steps: int) -> tuple[object, ...
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--train", type=Path, required=True)
-    parser.add_argument("--val", type=Path, required=True)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, default=None)
-    parser.add_argument("--exclude", action="append", default=[])
+    parser = ground_parser(__doc__.splitlines()[0])
     parser.add_argument("--bits", type=int, nargs="+", default=[5, 6, 8, 4])
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     parser.add_argument("--steps", type=int, default=0, help="of training in integers; 0: calibration alone")
@@ -120,9 +112,7 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    arguments.work.mkdir(parents=True, exist_ok=True)
-    ground = Ground(arguments)
+    ground = stand(arguments)
     for bits in arguments.bits:
         for method in arguments.methods:
             key = (str(bits), method, "qat" if arguments.steps else "ptq", str(arguments.steps))

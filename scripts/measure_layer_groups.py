@@ -9,14 +9,11 @@ usage: measure_layer_groups.py CHECKPOINT --train DIR --val DIR --work DIR --out
 
 from __future__ import annotations
 
-import argparse
 import datetime
 from dataclasses import replace
-from pathlib import Path
 
 import provenance
-import torch
-from group_plans import Ground, prepared
+from group_plans import Ground, ground_parser, prepared, stand
 from measure_groups import table
 
 from quaver.evaluate.points import write_table
@@ -71,22 +68,13 @@ def measured(ground: Ground, plan: QuantPlan) -> tuple[Score, int, str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--train", type=Path, required=True)
-    parser.add_argument("--val", type=Path, required=True)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, default=None)
-    parser.add_argument("--exclude", action="append", default=[])
+    parser = ground_parser(__doc__.splitlines()[0])
     parser.add_argument("--bits", type=int, nargs="+", default=[5, 6, 8])
     parser.add_argument("--counts", type=int, nargs="+", default=list(COUNTS))
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    arguments.work.mkdir(parents=True, exist_ok=True)
-    ground = Ground(arguments)
+    ground = stand(arguments)
     weights = f"weights {weights_hash(ground.codec())[:16]}"
     setting = "W7, calibrated alone; six val crops of 128x128, 8 frames, 3 lambdas"
     for bits in arguments.bits:

@@ -9,14 +9,11 @@ usage: measure_splits.py CHECKPOINT --train DIR --val DIR --work DIR --out resul
 
 from __future__ import annotations
 
-import argparse
 import datetime
 from collections.abc import Iterator
-from pathlib import Path
 
 import provenance
-import torch
-from group_plans import Ground, plan_for, prepared
+from group_plans import Ground, ground_parser, plan_for, prepared, stand
 
 from quaver.evaluate.points import read_table, write_table
 from quaver.lab.analyse.score import Score, score
@@ -65,20 +62,11 @@ def rows(ground: Ground, seeds: int, done: set[tuple[str, ...]]) -> Iterator[tup
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--train", type=Path, required=True)
-    parser.add_argument("--val", type=Path, required=True)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, default=None)
-    parser.add_argument("--exclude", action="append", default=[])
+    parser = ground_parser(__doc__.splitlines()[0])
     parser.add_argument("--bits", type=int, nargs="+", default=[5, 6])
     parser.add_argument("--seeds", type=int, default=2, help="of random channels")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    arguments.work.mkdir(parents=True, exist_ok=True)
-    ground = Ground(arguments)
+    ground = stand(arguments)
     table: list[tuple[object, ...]] = [tuple(old[key] for key in HEADER) for old in read_table(arguments.out)]
     comment = f"float weights {weights_hash(ground.codec())[:16]}"
     for new in rows(ground, arguments.seeds, {tuple(map(str, old[:3])) for old in table}):

@@ -14,6 +14,7 @@ from quaver.errors import UsageError
 from quaver.lab.allocate.candidates import input_stats, with_candidates, with_groups, with_pruned, with_splits
 from quaver.lab.allocate.command import Allocation, allocate, allocation_of, measured
 from quaver.lab.allocate.measured import calibration, measure_integers
+from quaver.lab.analyse.quaver_adapter import QuaverAdapter
 from quaver.lab.analyse.score import float_curves, score
 from quaver.lab.lower.model import bring_to, layer_inputs, lower
 from quaver.lab.models.precision import shape_for
@@ -127,7 +128,8 @@ def test_inputs_stored_in_eight_bits_are_not_brought_to_eight_again(everything: 
 
 
 def test_what_is_illegal(allocation: Allocation) -> None:
-    stats = input_stats(allocation, CLIPS.one(0))
+    choices = allocation.choices
+    stats = input_stats(QuaverAdapter(allocation.codec), CLIPS.one(0), choices.scores, choices.layers)
     for shares in ((0.0,), (1.5,), (-0.1, 0.5), ()):
         with pytest.raises(UsageError, match="shares of channels between 0 and 1"):
             with_splits(allocation, stats, shares)

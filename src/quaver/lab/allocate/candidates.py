@@ -91,7 +91,8 @@ def with_candidates(
     if prune:
         _check_pruned(allocation, prune)
     if groups or split:
-        stats = input_stats(allocation, clips)
+        choices = allocation.choices
+        stats = input_stats(QuaverAdapter(allocation.codec), clips, choices.scores, choices.layers)
         if groups:
             allocation = with_groups(allocation, stats, groups, partial(show, "groups"))
         if split:
@@ -113,20 +114,17 @@ def input_candidates(
         _check_groups(groups)
     if split:
         check_shares("split", split)
-    known = {layer.call_site for layer in layers if layer.planned}
-    stats = observed(adapter, clips, [site for site, kind, _ in scores.layers if kind == "a" and site in known])
-    stats = {site: seen for site, seen in stats.items() if site in known}
+    stats = input_stats(adapter, clips, scores, layers)
     grouped = grouped_inputs(stats, scores, groups) if groups else {}
     halves = split_inputs(stats, scores, layers, split, grouped) if split else {}
     return {site: [*grouped.get(site, ()), *halves.get(site, ())] for site in {**grouped, **halves}}
 
 
-def input_stats(allocation: Allocation, clips: ClipSet) -> dict[str, SiteStats]:
+def input_stats(adapter: CodecAdapter, clips: ClipSet, scores: Scores, layers: Sequence[Layer]) -> dict[str, SiteStats]:
     """What arrives at the call sites whose inputs are scored."""
-    choices = allocation.choices
-    known = {layer.call_site for layer in choices.layers if layer.planned}
-    sites = [site for site, kind, _ in choices.scores.layers if kind == "a" and site in known]
-    return observed(QuaverAdapter(allocation.codec), clips, sites)
+    known = {layer.call_site for layer in layers if layer.planned}
+    sites = {site for site, kind, _ in scores.layers if kind == "a"} & known
+    return {site: seen for site, seen in observed(adapter, clips, sites).items() if site in known}
 
 
 def input_importance(codec: Codec, clips: ClipSet, sites: Iterable[str]) -> dict[str, Tensor]:

@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from quaver.errors import UsageError
+from quaver.lab.allocate.measured import calibration
 from quaver.lab.analyse.clips import ClipSet
 from quaver.lab.analyse.closed_loop import Curves, check_finite, run
-from quaver.lab.analyse.score import QUALITIES
 from quaver.lab.api.clips import clips_of
 from quaver.lab.api.codecs import AnyCodec, adapter_of, check_plan, own_codec
 from quaver.lab.api.recipes import simulated
@@ -25,11 +24,6 @@ from quaver.lab.quant.attach import quantized as attached
 from quaver.lab.quant.calibration import Calibration
 from quaver.lab.quant.plan import QuantPlan
 from quaver.lab.quant.ptq import calibrate
-from quaver.lab.train.objective import Sequence
-from quaver.lab.train.recipes import Stage
-
-_LOOK = 4  # frames that scales are fitted to
-_STAGE = Stage("calibration", 1, _LOOK, encoder=True)
 
 
 @contextmanager
@@ -81,11 +75,9 @@ def code(codec: AnyCodec, clips: ClipSet | None = None) -> Curves:
 
 def inputs_of(codec: Codec, clips: ClipSet) -> dict[str, Tensor]:
     """What the layers of Quaver's codec read in the first frames of clips, at three qualities."""
-    y, u, v = (torch.from_numpy(plane[:, :_LOOK].copy()) for plane in (clips.y, clips.u, clips.v))
-    sequences = [Sequence(y, u, v, torch.full((len(clips),), quality)) for quality in QUALITIES]
     if codec.plan is not None:
         raise UsageError(f"these weights compute in integers already, as plan {codec.plan.name!r} says")
-    return layer_inputs(codec, sequences, _STAGE)
+    return layer_inputs(codec, *calibration(clips))
 
 
 @contextmanager

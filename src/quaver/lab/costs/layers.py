@@ -5,7 +5,7 @@ The formulas are written out in docs/laboratory/costs.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 
 from quaver.lab.quant.plan import LayerPlan
@@ -16,9 +16,8 @@ CONVOLUTIONS = ("pointwise", "dense", "depthwise", "grouped", "entry")
 # Of a convolution in a .qvm: its shape (4 numbers), a bias and a multiplier per output channel, one byte that says
 # how many bits the channel's weights have, and its description (names, ports, offsets), measured on model files.
 _SHAPE_BYTES, _CHANNEL_BYTES, _DESCRIPTION_BYTES = 16, 9, 700
-# Of helpers: those that limit codes have tensors with longer names; second halves are joined to the first.
-_HELPER_BYTES = {"limit": 33, "second": 250}
-_SECOND_BITS = 7
+_LIMIT_BYTES, _SECOND_BYTES = 33, 250  # more of helpers: longer names of tensors; that halves are joined
+_SECOND_BITS = 7  # of second halves (`SPLIT_GAIN`); weights of other helpers are 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,26 +91,22 @@ class Layer:
         shape = self.inputs, self.inputs, 1, self.inputs
         return convolution(f"{self.call_site}.entry", shape, (self.rows, self.columns), self.share)
 
-    def helpers(self, plan: LayerPlan) -> tuple[Layer, ...]:
+    def helpers(self, plan: LayerPlan) -> tuple[Helper, ...]:
         """All convolutions that a plan needs beside the layer's own: the entry, with another one for second halves of
         split channels, and where groups have fewer bits than others the two or three that limit their codes
-        (`lower.channels.limited`). Their bits are `helper_plan`."""
+        (`lower.channels.limited`)."""
+        found, map, again = [], (self.rows, self.columns), len(plan.split)
         entry = self.entry(plan)
-        entries = [] if entry is None else [entry]
-        shape = self.inputs + len(plan.split), self.inputs + len(plan.split), 1, self.inputs + len(plan.split)
-        count = (3 if self.signed else 2) if self.planned and len(set(plan.group_bits or ())) > 1 else 0
-        map = self.rows, self.columns
-        limits = [convolution(f"{self.call_site}.limit{n}", shape, map, self.share) for n in range(count)]
-        if entry and plan.split:
-            entries.append(
-                convolution(f"{self.call_site}.second", (self.inputs, len(plan.split), 1, 1), map, self.share)
-            )
-        return (*entries, *(replace(limit, stored=self.stored) for limit in limits))
-
-    @property
-    def helper_plan(self) -> LayerPlan:
-        """The bits of a layer that is itself a helper: weights are 1 but for those of second halves (`SPLIT_GAIN`)."""
-        return LayerPlan(_SECOND_BITS if self.call_site.endswith(".second") else 2, 8)
+        if entry is not None:
+            found.append(Helper(entry, LayerPlan(2, 8)))
+        if entry is not None and again:
+            second = convolution(f"{self.call_site}.second", (self.inputs, again, 1, 1), map, self.share)
+            found.append(Helper(second, LayerPlan(_SECOND_BITS, 8), _SECOND_BYTES))
+        if self.planned and len(set(plan.group_bits or ())) > 1:
+            codes = self.inputs + again
+            limit = convolution(f"{self.call_site}.limit", (codes, codes, 1, codes), map, self.share)
+            found += [Helper(limit, LayerPlan(2, 8), _LIMIT_BYTES)] * (3 if self.signed else 2)
+        return tuple(found)
 
     def weight_bits(self, plan: LayerPlan) -> Fraction:
         """Bits of all weights; a channel that is split adds its weights once more."""
@@ -130,7 +125,7 @@ class Layer:
         if self.bits is not None:
             return self.share * self.operations * self.bits[0] * self.bits[1]
         own = self.share * self.positions * self.weight_bits(plan) * _mean_width(plan)
-        return own + sum(each.bops(each.helper_plan) for each in self.helpers(plan))
+        return own + sum(each.layer.bops(each.plan) for each in self.helpers(plan))
 
     def file_bytes(self, plan: LayerPlan) -> int:
         """Of the layer in the model file, bias, multipliers and description included."""
@@ -140,8 +135,7 @@ class Layer:
             return 4 * (self.weights + self.outputs)
         packed = -(-self.weight_bits(plan) // 8)
         own = packed + _CHANNEL_BYTES * self.outputs + _SHAPE_BYTES + _DESCRIPTION_BYTES
-        own += _HELPER_BYTES.get(self.call_site.rpartition(".")[2].rstrip("0123456789"), 0)
-        return int(own) + sum(each.file_bytes(each.helper_plan) for each in self.helpers(plan))
+        return int(own) + sum(each.layer.file_bytes(each.plan) + each.more_bytes for each in self.helpers(plan))
 
     def activation_bytes(self, plan: LayerPlan) -> tuple[int, int]:
         """(read, written) per call, as the runtime stores them: whole bytes; the output as wide as the input."""
@@ -155,6 +149,15 @@ class Layer:
 
     def _widening(self, plan: LayerPlan) -> Fraction:
         return Fraction(self.inputs + len(plan.split), self.inputs) if plan.split else Fraction(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Helper:
+    """A convolution beside a layer's own. plan: its bits. more_bytes: of its description beyond another layer's."""
+
+    layer: Layer
+    plan: LayerPlan
+    more_bytes: int = 0
 
 
 def convolution(

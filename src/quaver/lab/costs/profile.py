@@ -133,7 +133,7 @@ class HardwareProfile:
         """Of one layer per frame, its helpers included. Measured where the table has the shape; else interpolated by
         operations, between sizes of the same layer first, then between layers of its kind; else by its speed."""
         ms = float(layer.share) * self._call(layer, plan)
-        return ms + sum(self.milliseconds(each, each.helper_plan) for each in layer.helpers(plan))
+        return ms + sum(self.milliseconds(each.layer, each.plan) for each in layer.helpers(plan))
 
     def _call(self, layer: Layer, plan: LayerPlan) -> float:
         format = self._format(layer, plan)
