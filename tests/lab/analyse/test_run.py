@@ -104,8 +104,8 @@ def test_processes_measure_the_same_bits(bench: Bench, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
     """The address of a Dask scheduler with one worker, a process."""
-    distributed = pytest.importorskip("distributed", reason="in extra dask")
-    dask = pytest.importorskip("dask")
+    distributed = pytest.importorskip("distributed", reason="in the extras `dask` and `dev`")
+    import dask
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),
         distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, silence_logs=50) as found,
