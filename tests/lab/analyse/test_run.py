@@ -106,6 +106,7 @@ def cluster() -> Iterator[str]:
     """The address of a Dask scheduler with one worker, a process."""
     distributed = pytest.importorskip("distributed", reason="in the extras `dask` and `dev`")
     import dask
+
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),
         distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, silence_logs=50) as found,
