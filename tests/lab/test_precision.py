@@ -58,9 +58,14 @@ def random_plan(codec: Codec, seed: int) -> QuantPlan:
         mixed = None
         if groups and not wide and rng.random() < 0.5:
             mixed = (*(int(b) for b in rng.integers(2, activation + 1, max(groups))), activation)
-        splits = conv.groups == 1 and not wide and rng.random() < 0.3
-        some = rng.permutation(inputs)[: rng.integers(1, 4)] if splits else ()
-        layers[name] = LayerPlan(weight, activation, each, groups, tuple(int(c) for c in some), mixed)
+        can = conv.groups == 1 and not wide and rng.random() < 0.3
+        some = rng.permutation(inputs)[: rng.integers(1, 4)] if can else ()
+        splits = tuple(int(c) for c in some)
+        own_grid = not wire.source.shared or activation < 8 or groups or splits
+        affine = bool(own_grid and not wide and rng.random() < 0.4)
+        if affine and mixed and conv.kernel > 1:  # not both
+            mixed = None
+        layers[name] = LayerPlan(weight, activation, each, groups, splits, mixed, affine)
     shared = random_sharing(codec, layers, rng)
     return QuantPlan(layers, "random", shared=shared)
 
@@ -69,7 +74,7 @@ def random_sharing(codec: Codec, layers: dict[str, LayerPlan], rng: np.random.Ge
     """Two to five layers that share a scale, here and there; they get the same activation bits."""
     kinds: dict[tuple[bool, bool], list[str]] = {}
     for name, wire in wiring(codec).items():
-        if layers[name].groups is None and not layers[name].split:
+        if layers[name].groups is None and not layers[name].split and not layers[name].affine:
             kinds.setdefault((wire.source.zero == 0, (layers[name].activation_bits or 0) > 8), []).append(name)
     shared = []
     for (_, wide), names in kinds.items():

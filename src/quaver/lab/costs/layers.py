@@ -17,7 +17,9 @@ CONVOLUTIONS = ("pointwise", "dense", "depthwise", "grouped", "entry")
 # how many bits the channel's weights have, and its description (names, ports, offsets), measured on model files.
 _SHAPE_BYTES, _CHANNEL_BYTES, _DESCRIPTION_BYTES = 16, 9, 700
 _LIMIT_BYTES, _SECOND_BYTES = 33, 250  # more of helpers: longer names of tensors; that halves are joined
-_SECOND_BITS = 7  # of second halves (`SPLIT_GAIN`); weights of other helpers are 1
+_SECOND_BITS = _MOVED_BITS = (
+    7  # `SPLIT_GAIN`: of second halves, of entries whose channels have zero-points of their own
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +100,21 @@ class Layer:
         found, map, again = [], (self.rows, self.columns), len(plan.split)
         entry = self.entry(plan)
         if entry is not None:
-            found.append(Helper(entry, LayerPlan(2, 8)))
+            found.append(Helper(entry, LayerPlan(_MOVED_BITS if self._apart(plan) else 2, 8)))
         if entry is not None and again:
             second = convolution(f"{self.call_site}.second", (self.inputs, again, 1, 1), map, self.share)
             found.append(Helper(second, LayerPlan(_SECOND_BITS, 8), _SECOND_BYTES))
         if self.planned and len(set(plan.group_bits or ())) > 1:
             codes = self.inputs + again
             limit = convolution(f"{self.call_site}.limit", (codes, codes, 1, codes), map, self.share)
-            found += [Helper(limit, LayerPlan(2, 8), _LIMIT_BYTES)] * (3 if self.signed else 2)
+            # Fitted zero-points let codes begin at 0, as they do after a ReLU.
+            count = 3 if self.signed and not plan.affine else 2
+            found += [Helper(limit, LayerPlan(2, 8), _LIMIT_BYTES)] * count
         return tuple(found)
+
+    def _apart(self, plan: LayerPlan) -> bool:
+        """Input channels have zero-points that differ, which an entry's weights must be fine enough for."""
+        return plan.affine and plan.groups is not None and self.op == "pointwise"
 
     def weight_bits(self, plan: LayerPlan) -> Fraction:
         """Bits of all weights; a channel that is split adds its weights once more."""

@@ -4,6 +4,7 @@ has.
 A split channel is two channels: the first keeps its place, the second follows after all others. A depthwise
 convolution that writes such a pair reads a copy of its input channel there. Limits of single channels are depthwise
 1x1 convolutions with weights 1 that move the codes to the end of the tensor's range, where they are cut off, and back.
+Zero-points of single channels are in the biases of who writes the tensor and of who reads it.
 """
 
 from __future__ import annotations
@@ -33,11 +34,17 @@ def convolution(conv: Conv, source: Site, target: Site, copies: tuple[int, ...])
     weight, bias, multiplier = (tensor.detach() for tensor in conv.integers(source, target))
     if source.split:
         weight = torch.cat([weight, weight[:, list(source.split)]], 1)
+    apart = source.apart()
+    if apart is not None:  # of 1x1 convolutions alone: padding has one code
+        bias = bias - (weight * _pieces(source, apart)[None, :, None, None]).sum((1, 2, 3))
     again = list(target.split or copies)
     other = bias[again]
     if target.split:
         multiplier, shift = target.halves(multiplier)
         bias, other = bias + shift, other - shift[again]
+    moves = target.moves(multiplier)
+    if moves is not None:
+        bias, other = bias + moves, other + moves[again]
     groups = 1 if conv.groups == 1 else conv.groups + len(again)
     rows = torch.cat([weight, weight[again]]), torch.cat([bias, other]), torch.cat([multiplier, multiplier[again]])
     return _arrays(*rows, groups)
@@ -48,15 +55,19 @@ def entry(conv: Conv, source: Site) -> tuple[Arrays, Arrays | None]:
     assert conv.entry is not None
     site = conv.entry
     gain, multiplier = (tensor.detach() for tensor in conv.entry_integers(source))
-    none, channels = torch.zeros_like(gain), len(gain)
+    channels = len(gain)
     if not site.split:
-        return _arrays(gain[:, None, None, None], none, multiplier, channels), None
+        moves = site.moves(multiplier)
+        bias = torch.zeros_like(gain) if moves is None else moves
+        return _arrays(gain[:, None, None, None], bias, multiplier, channels), None
     half, shift = site.halves(multiplier)
+    moves = site.moves(half)
+    moves = torch.zeros_like(shift) if moves is None else moves
     again = list(site.split)
     second = torch.diag(gain)[again][:, :, None, None]
     return (
-        _arrays(gain[:, None, None, None], shift, half, channels),
-        _arrays(second, -shift[again], half[again], 1),
+        _arrays(gain[:, None, None, None], moves + shift, half, channels),
+        _arrays(second, (moves - shift)[again], half[again], 1),
     )
 
 
@@ -64,7 +75,8 @@ def limited(name: str, site: Site, copies: tuple[int, ...], x: str, y: str) -> l
     """Tensor x with every channel's own limits as y; nothing where all channels have the tensor's."""
     if site.channel_bits is None:
         return []
-    low, high = (limit.cpu().numpy().astype(np.int32) for limit in site.limits())
+    apart = site.apart()
+    low, high = ((limit if apart is None else limit + apart).cpu().numpy().astype(np.int32) for limit in site.limits())
     again = list(site.split or copies)
     above, below = site.high - site.zero - high, low - (site.low - site.zero)
     moves = [above, -above - below] + ([below] if below.any() else [])
@@ -78,6 +90,11 @@ def limited(name: str, site: Site, copies: tuple[int, ...], x: str, y: str) -> l
         graph.Conv(each, read, made, ones, move, same, site.zero, site.zero, channels, site.low, site.high)
         for each, read, made, move in zip(names, [x, *names], [*names[:-1], y], moves, strict=False)
     ]
+
+
+def _pieces(site: Site, values: torch.Tensor) -> torch.Tensor:
+    """(C,) values of channels to those of their codes: second halves of split channels follow."""
+    return torch.cat([values, values[list(site.split)]])
 
 
 def _arrays(weight: torch.Tensor, bias: torch.Tensor, multiplier: torch.Tensor, groups: int) -> Arrays:

@@ -17,15 +17,21 @@ from quaver.lab.twin.rounding import clamp_ste, round_ste
 PORT_SCALE = 1 / 64  # of every network input and output; zero-point 128
 WEIGHT_BITS, ACTIVATION_BITS = 7, 8  # where no plan says otherwise; most that the runtime takes
 WIDE_BITS = 16  # of what a 1x1 layer alone reads: two bytes
-SPLIT_GAIN = 32  # weight of an entry's split channels: fine enough for a quarter of a step, and 7 bits
+SPLIT_GAIN = 32  # weight of an entry's split or moved channels: fine enough for a quarter of a step, and 7 bits
+_LEAST_RESCALE = 2.0**-9  # of an entry that moves codes, which thereby stay below 2**24 in the accumulator
+_MOST_MOVED = 2.0**21  # what is added to accumulators so that channels have zero-points of their own
 
 
 class Site(nn.Module):
     """Where an activation is stored as u8, or u16 (`wide`): real value = scale * (code - zero), codes low..high.
 
+    ``signed``: with values on both sides of zero; otherwise what writes here is a clamped ReLU.
+
     ``scale``: one, or one per channel. ``log_gain``: what integer-aware training multiplies the scale by, as a
     logarithm; ports are fixed and have none. ``shared``: more than one layer reads it, so that none may narrow it.
     ``channel_bits``: (C,) where channels have fewer bits than `bits`.
+    ``zero_point``: fitted ones, () or (C,), where codes begin at 0 and their middle is not zero. Channels' differences
+    from `zero` are added to accumulators before they are stored (`moves`) and subtracted from those that read them.
     ``split``: channels that are stored as two codes, whose sum counts; ``pieces``: (C,) how many codes each has.
     ``given``: scales from elsewhere: a search (`lab.quant.learned_groups`), or another site (`follow`).
     """
@@ -33,25 +39,33 @@ class Site(nn.Module):
     scale: Tensor
     peak: Tensor
     channel_bits: Tensor | None
+    zero_point: Tensor | None
     pieces: Tensor | None
 
     def __init__(
         self, scale: float | Tensor = PORT_SCALE, zero: int = 128, fixed: bool = True, shared: bool = False
     ) -> None:
         super().__init__()
-        self.zero, self.fixed, self.shared, self.bits = zero, fixed, fixed or shared, ACTIVATION_BITS
+        self.signed, self.fixed, self.shared, self.bits = zero != 0, fixed, fixed or shared, ACTIVATION_BITS
+        self._middle = zero
         self.observing = False
         self.split: tuple[int, ...] = ()
         self.given: Callable[[], Tensor] | None = None
         self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.float32))
         self.register_buffer("peak", torch.tensor(0.0))
         self.register_buffer("channel_bits", None, persistent=False)
+        self.register_buffer("zero_point", None)
         self.register_buffer("pieces", None, persistent=False)
         self.log_gain = None if fixed else nn.Parameter(torch.zeros(()))
 
     @property
+    def zero(self) -> int:
+        """The code of zero; where channels differ in it, what their codes are counted from."""
+        return self._middle if self.zero_point is None else int(self.zero_point.mean().round())
+
+    @property
     def low(self) -> int:
-        return 0 if self.zero == 0 else self.zero - (1 << (self.bits - 1))
+        return self._middle - (1 << (self.bits - 1)) if self.signed and self.zero_point is None else 0
 
     @property
     def high(self) -> int:
@@ -65,8 +79,8 @@ class Site(nn.Module):
     def set_bits(self, bits: int) -> None:
         """Up to 16; wide codes have their zero-point at the lowest or in the middle of 16 bits."""
         self.bits = bits
-        if self.wide and self.zero != 0:
-            self.zero = 1 << (WIDE_BITS - 1)
+        if self.wide and self.signed:
+            self._middle = 1 << (WIDE_BITS - 1)
 
     def set_channels(self, channels: int, bits: Sequence[int] | None, split: tuple[int, ...]) -> None:
         """Bits of each channel where they differ, and channels to split."""
@@ -77,16 +91,27 @@ class Site(nn.Module):
             self.split, self.pieces = split, torch.ones(channels, device=device)
             self.pieces[list(split)] = 2
 
+    def set_zero_points(self, each: bool) -> None:
+        """Fitted zero-points, in the middle until then: one for each channel, or one for all."""
+        if self.channel_bits is not None:
+            self.zero_point = 2.0 ** (self.channel_bits - 1)
+        else:
+            middle = torch.tensor(2.0 ** (self.bits - 1), device=self.scale.device)
+            self.zero_point = middle.expand(self.scale.shape).clone() if each else middle
+
     def follow(self, first: Site) -> None:
         """Have the scale of another site, in training too: nothing of its own is learned."""
         self.given, self.log_gain = first.steps, None
 
     def limits(self) -> tuple[Tensor, Tensor]:
         """Lowest and highest code minus zero-point, each () or (C,)."""
+        if self.zero_point is not None:
+            top = float(self.high) if self.channel_bits is None else 2.0**self.channel_bits - 1
+            return -self.zero_point, top - self.zero_point
         if self.channel_bits is None:
             low, high = float(self.low - self.zero), float(self.high - self.zero)
             return torch.tensor(low, device=self.scale.device), torch.tensor(high, device=self.scale.device)
-        if self.zero == 0:
+        if not self.signed:
             return torch.zeros_like(self.channel_bits), 2.0**self.channel_bits - 1
         half = 2.0 ** (self.channel_bits - 1)
         return -half, half - 1
@@ -108,7 +133,7 @@ class Site(nn.Module):
         if low.ndim:
             low, high = low.to(x.dtype), high.to(x.dtype)
             return clamp_ste(x, low, high) if self.shared else torch.minimum(torch.maximum(x, low), high)
-        return x.clamp(float(low), float(high)) if self.zero == 0 else clamp_ste(x, float(low), float(high))
+        return clamp_ste(x, float(low), float(high)) if self.signed else x.clamp(float(low), float(high))
 
     def codes(self, x: Tensor) -> Tensor:
         """Real values on this grid to codes minus zero-point, as integers in float32; of a split channel their sum."""
@@ -117,10 +142,10 @@ class Site(nn.Module):
     def requantize(self, sums: Tensor, multiplier: Tensor) -> Tensor:
         """Accumulators (B, C, h, w) and multipliers (C,) to codes minus zero-point; of a split channel their sum."""
         if self.pieces is None:
-            return self._store(sums * _broadcast(multiplier))
+            return self._store(sums, multiplier)
         half, shift = self.halves(multiplier)
-        first = self._store((sums + _broadcast(shift)) * _broadcast(half))
-        second = self._store((sums - _broadcast(shift)) * _broadcast(half))
+        first = self._store(sums + _broadcast(shift), half)
+        second = self._store(sums - _broadcast(shift), half)
         return first + second * _broadcast(self.pieces - 1)
 
     def halves(self, multiplier: Tensor) -> tuple[Tensor, Tensor]:
@@ -135,13 +160,30 @@ class Site(nn.Module):
         shift = ((self.pieces - 1) / 4 / half.detach()).round().clamp(max=2.0**22)
         return half, shift
 
-    def _store(self, scaled: Tensor) -> Tensor:
-        """Values in steps to codes minus zero-point: rounded and limited."""
+    def apart(self) -> Tensor | None:
+        """(C,) zero-points minus `zero`; None where channels do not differ."""
+        return None if self.zero_point is None or not self.zero_point.ndim else self.zero_point - self.zero
+
+    def moves(self, multiplier: Tensor) -> Tensor | None:
+        """(C,) what is added to accumulators so that codes lie `apart`: whole numbers, off by half of a product at
+        most."""
+        apart = self.apart()
+        return None if apart is None else (apart / multiplier.detach()).round()
+
+    def _store(self, sums: Tensor, multiplier: Tensor) -> Tensor:
+        """Accumulators to codes minus zero-point: in steps, rounded and limited."""
         low, high = (_broadcast(limit) for limit in self.limits())
-        rounded = round_ste(scaled)
+        factor, moves, apart = _broadcast(multiplier), self.moves(multiplier), self.apart()
+        if moves is None or apart is None:
+            rounded = round_ste(sums * factor)
+        else:
+            moves = _broadcast(moves)
+            # A zero-point stays where it is when the scale is learned: of the moves the factor has no gradient.
+            scaled = (sums + moves) * factor - moves * (factor - factor.detach())
+            rounded = round_ste(scaled) - _broadcast(apart)
         if low.ndim:
             return rounded.clamp(low, high)
-        narrow = self.zero == 0 or self.bits < 8
+        narrow = not self.signed or self.bits < 8
         return rounded.clamp(float(low), float(high)) if narrow else clamp_ste(rounded, float(low), float(high))
 
 
@@ -232,6 +274,9 @@ class Conv(nn.Module):
         gain = torch.ones_like(rescale)
         if self.entry.pieces is not None:
             gain = 1 + (SPLIT_GAIN - 1) * (self.entry.pieces - 1)
+        if self.entry.apart() is not None:
+            # Of what is less than half a step at 128 codes every code is zero, with any such factor.
+            gain, rescale = torch.full_like(rescale, SPLIT_GAIN), rescale.clamp(min=_LEAST_RESCALE)
         return gain.detach(), rescale / gain.detach()
 
     def integers(self, source: Site, target: Site) -> tuple[Tensor, Tensor, Tensor]:
@@ -247,6 +292,9 @@ class Conv(nn.Module):
         least = 1e-5 * steps.detach().max() if steps.ndim else torch.tensor(1e-5)
         largest = torch.maximum(weight.detach().abs().amax((1, 2, 3)), least.to(weight))
         step = largest * torch.exp(self.log_clip) / limit.clamp(min=1)
+        apart = target.apart()
+        if apart is not None:  # weights that hardly count have larger steps
+            step = torch.maximum(step, (apart.abs() * target.steps() / (common * _MOST_MOVED)).detach())
         edge = limit[:, None, None, None]
         codes = torch.maximum(torch.minimum(round_ste(weight / step[:, None, None, None]), edge), -edge)
         most = 2.0**29 if source.wide else 2.0**22  # a quarter of what an accumulator may be

@@ -2,10 +2,10 @@
 
 What profile 1 can run: 2 to 7 weight bits (0 for a pruned output channel), 2 to 8 activation bits, scales and bits
 per group of input channels, split input channels of layers that are not depthwise; 9 to 16 activation bits of 1x1
-layers whose input is stored for them alone (docs/decisions/0015). A layer whose input is stored for
-it alone changes that site; one that reads a port or a residual stream, which have 8 bits and scales of their own, gets
-an entry: its input brought to the layer's own grid. Sites that share a scale (`QuantPlan.shared`) follow the first of
-them, also in training.
+layers whose input is stored for them alone (docs/decisions/0015); fitted zero-points of inputs that have a grid of
+their own (docs/decisions/0016). A layer whose input is stored for it alone changes that site; one that reads a port or
+a residual stream, which have 8 bits and scales of their own, gets an entry: its input brought to the layer's own grid.
+Sites that share a scale (`QuantPlan.shared`) follow the first of them, also in training.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from torch import Tensor, nn
 
 from quaver.errors import UsageError
 from quaver.lab.models.codec import Codec
+from quaver.lab.models.grids import RATIOS, scale, scales, scales_and_zero_points
 from quaver.lab.models.layers import ACTIVATION_BITS, WEIGHT_BITS, WIDE_BITS, Conv, Site
 from quaver.lab.models.wiring import Wire, wiring
 from quaver.lab.quant.plan import LayerPlan, QuantPlan
-
-_RATIOS = torch.linspace(0.3, 1.0, 29)  # of the largest value, tried as the range's end
 
 
 def shape_for(codec: Codec, plan: QuantPlan) -> dict[str, Wire]:
@@ -48,6 +47,8 @@ def shape_for(codec: Codec, plan: QuantPlan) -> dict[str, Wire]:
                 site.scale = site.scale.expand(len(layer.groups)).clone()
             own = None if layer.group_bits is None else [layer.group_bits[g] for g in layer.groups or ()]
             site.set_channels(wire.conv.weight.shape[1] * wire.conv.groups, own, layer.split)
+        if layer.affine:
+            _give_zero_points(name, layer, wire.conv, site)
     _tie(wires, plan)
     codec.plan = plan
     return wires
@@ -106,6 +107,20 @@ def _check_wide(name: str, layer: LayerPlan, wire: Wire) -> None:
         raise UsageError(f"{said} for all input channels alike, none split and none with bits of its own")
 
 
+def _give_zero_points(name: str, layer: LayerPlan, conv: Conv, site: Site) -> None:
+    """After a ReLU there is none to fit. Padding is one code for all channels, so larger kernels have one zero-point
+    for all groups."""
+    said, alone = f"{name}: a fitted zero-point", conv.kernel == conv.groups == 1
+    if site.wide:
+        raise UsageError(f"{said} of {site.bits} activation bits; 2 to {ACTIVATION_BITS} may have one")
+    if site.shared:
+        raise UsageError(f"{said}; its input is stored for several layers in 8 bits, with fewer it may have one")
+    if site.signed and layer.group_bits is not None and not alone:
+        raise UsageError(f"{said} for groups with bits of their own; 1x1 layers may have both")
+    if site.signed:
+        site.set_zero_points(each=layer.groups is not None and alone)
+
+
 @torch.no_grad()
 def fit(
     codec: Codec,
@@ -113,9 +128,10 @@ def fit(
     samples: Mapping[str, Tensor],
     ratios: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Scales of sites and clips of weights with the least squared error; `samples`: inputs (channels, values) of every
-    layer, as floating point had them. ratios: (channels,) by layer, the proportion of its channels' scales where they
-    are not each group's best, such as `equalization`; the plan must give these layers a group per channel."""
+    """Scales of sites, fitted zero-points and clips of weights with the least squared error; `samples`: inputs
+    (channels, values) of every layer, as floating point had them. ratios: (channels,) by layer, the proportion of its
+    channels' scales where they are not each group's best, such as `equalization`; the plan must give these layers a
+    group per channel."""
     plan = codec.plan
     assert plan is not None
     streams: dict[Site, list[Tensor]] = {}
@@ -128,40 +144,25 @@ def fit(
         if not site.shared and name in samples and name not in tied:
             if ratios and name in ratios:
                 low, high = (limit.expand(len(samples[name])) for limit in site.reach())
-                site.scale.copy_(ratios[name] * _scale(samples[name] / ratios[name][:, None], low, high))
+                site.scale.copy_(ratios[name] * scale(samples[name] / ratios[name][:, None], low, high))
+            elif site.zero_point is not None:
+                found, zeros = scales_and_zero_points(site, samples[name], layer.groups if layer else None)
+                site.scale.copy_(found)
+                site.zero_point.copy_(zeros)
             else:
-                site.scale.copy_(_scales(site, samples[name], layer.groups if layer else None))
+                site.scale.copy_(scales(site, samples[name], layer.groups if layer else None))
         wire.conv.log_clip.copy_(torch.log(_clips(wire.conv)))
     for site, parts in streams.items():
         seen = torch.cat(parts, 1)
-        site.scale.copy_(_scales(site, seen, tuple(range(len(seen)))))
+        site.scale.copy_(scales(site, seen, tuple(range(len(seen)))))
     for sites in plan.shared:
         parts = [samples[name] for name in sites if name in samples]
         grid = wires[sites[0]].grid
         low, high = (limit.expand(1) for limit in grid.reach())
         if parts:
-            common = _scale(torch.cat([part.flatten() for part in parts])[None], low, high)
+            common = scale(torch.cat([part.flatten() for part in parts])[None], low, high)
             for name in sites:
                 wires[name].grid.scale.copy_(common)
-
-
-def _scales(site: Site, values: Tensor, groups: tuple[int, ...] | None) -> Tensor:
-    """() or (channels,)"""
-    low, high = (limit.expand(len(values)) for limit in site.reach())
-    if groups is None:
-        return _scale(values, low, high)
-    of = torch.tensor(groups)
-    members = [of == group for group in range(int(of.max()) + 1)]
-    return torch.stack([_scale(values[own], low[own], high[own]) for own in members])[of]
-
-
-def _scale(values: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """Of channels that share one: values (C, N), lowest and highest in steps (C,)."""
-    reach = max(float((values.abs().amax(1) / high).max()), 1e-3 / float(high.max()))
-    low, high = low[:, None], high[:, None]
-    tried = _RATIOS * reach
-    errors = [float(((values / s).round().clamp(low, high) * s - values).square().mean()) for s in tried]
-    return tried[int(torch.tensor(errors).argmin())]
 
 
 def _clips(conv: Conv) -> Tensor:
@@ -169,7 +170,7 @@ def _clips(conv: Conv) -> Tensor:
     weight, limit = conv.weight.flatten(1), conv.weight_limit.clamp(min=1)[:, None]
     largest = weight.abs().amax(1, keepdim=True).clamp(min=1e-5)
     best, lowest = torch.ones(len(weight)), torch.full((len(weight),), float("inf"))
-    for ratio in _RATIOS.flip(0).tolist():
+    for ratio in RATIOS.flip(0).tolist():
         step = largest * ratio / limit
         error = ((weight / step).round().clamp(-limit, limit) * step - weight).square().sum(1)
         better = error < lowest

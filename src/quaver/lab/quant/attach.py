@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -269,7 +270,7 @@ def _weight_part(layer: LayerPlan) -> LayerPlan:
 
 @lru_cache(4096)
 def _input_part(layer: LayerPlan) -> LayerPlan:
-    return LayerPlan(None, layer.activation_bits, None, layer.groups, layer.split, layer.group_bits)
+    return replace(layer, weight_bits=None, channel_bits=None)
 
 
 def _scale_for(scales: Scales, site: str, layer: LayerPlan, sharing: tuple[str, ...]) -> Scale:

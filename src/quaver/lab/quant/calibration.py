@@ -55,7 +55,7 @@ class Calibration:
                 self.method,
                 layer.groups,
                 self.power_of_two,
-                symmetric=self.symmetric,
+                symmetric=self.symmetric and not layer.affine,
                 split=layer.split,
                 percent=self.percent,
             )

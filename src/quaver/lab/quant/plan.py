@@ -35,6 +35,9 @@ class LayerPlan:
     groups: for each input channel the group whose scale and zero-point it has (0, 1, ... without gaps); None for one
     group. group_bits: of each group's activations; `activation_bits` is then the largest of them. split: input channels
     that are split in two halves before they are quantized.
+    affine: the zero-point of the input is fitted with its scale, for each group. In Quaver's own integers it is
+    otherwise the lowest code of what has passed a ReLU, which it then stays, and the middle of all others; observers of
+    other codecs fit it anyway, unless they are told to be symmetric.
     """
 
     weight_bits: Bits = None
@@ -43,6 +46,7 @@ class LayerPlan:
     groups: tuple[int, ...] | None = None
     split: tuple[int, ...] = ()
     group_bits: tuple[int, ...] | None = None
+    affine: bool = False
 
     def __post_init__(self) -> None:
         for label, bits in (("weight", self.weight_bits), ("activation", self.activation_bits)):
@@ -68,11 +72,11 @@ class LayerPlan:
 
     @property
     def label(self) -> str:
-        """Such as W7A8, W4A8g4 (four groups), WfA8 (float weights)."""
+        """Such as W7A8, W4A8g4 (four groups), W7A5z (fitted zero-points), WfA8 (float weights)."""
         weight, activation = ("f" if bits is None else str(bits) for bits in (self.weight_bits, self.activation_bits))
         count = f"g{max(self.groups) + 1}" if self.groups else ""
         count += "m" if self.group_bits else ""  # mixed: activation bits differ between groups
-        return f"W{weight}A{activation}{count}" + (f"s{len(self.split)}" if self.split else "")
+        return f"W{weight}A{activation}{count}" + "z" * self.affine + (f"s{len(self.split)}" if self.split else "")
 
 
 FLOAT = LayerPlan()
@@ -83,7 +87,8 @@ class QuantPlan:
     """Call sites and their quantization.
 
     shared: sets of two or more call sites whose inputs have one scale and zero-point, each set's together; a site is in
-    one set at most, the sites of a set have the same activation bits and neither groups nor splits. Sorted.
+    one set at most, the sites of a set have the same activation bits and neither groups, splits nor fitted zero-points.
+    Sorted.
     model_hash: SHA-256 of the float weights it was made for (`weights_hash`), or "" for any.
     method, budget: where it comes from. predicted, measured: figures such as zeta, bytes, bops, milliseconds.
     """
@@ -120,6 +125,8 @@ class QuantPlan:
             raise UsageError(f"{site}: its input stays in floating point and has no scale to share")
         if layer.groups is not None or layer.split:
             raise UsageError(f"{site}: its channels have groups or splits, so it cannot share one scale with others")
+        if layer.affine:
+            raise UsageError(f"{site}: its zero-point is fitted to it alone, so it cannot share one with others")
         if layer.activation_bits != self.layers[first].activation_bits:
             raise UsageError(
                 f"{site}: {layer.activation_bits} activation bits; {first}, whose scale it shares, has"
@@ -157,7 +164,7 @@ class QuantPlan:
             found: dict[int, list[str]] = {}
             for site in sites:
                 layer = layers.get(site, FLOAT)
-                if layer.activation_bits is not None and layer.groups is None and not layer.split:
+                if layer.activation_bits and not (layer.groups or layer.split or layer.affine):
                     found.setdefault(layer.activation_bits, []).append(site)
             kept += [tuple(same) for same in found.values() if len(same) > 1]
         return replace(self, layers=layers, shared=tuple(kept))
@@ -180,7 +187,7 @@ class QuantPlan:
             activation = old.activation_bits if isinstance(a, str) else a
             keep = old.channel_bits if isinstance(w, str) else None
             own = old.group_bits if isinstance(a, str) else None
-            layers[name] = LayerPlan(weight, activation, keep, old.groups, old.split, own)
+            layers[name] = LayerPlan(weight, activation, keep, old.groups, old.split, own, old.affine)
         return replace(self.with_layers(layers), predicted={}, measured={})
 
     def diff(self, other: QuantPlan) -> dict[str, tuple[str, str]]:
@@ -249,10 +256,13 @@ class QuantPlan:
 
 
 def _plain(layer: LayerPlan) -> dict[str, Any]:
-    """As JSON; without `group_bits` where there are none, so that plans from before there were keep their hash."""
+    """As JSON; without `group_bits` and `affine` where there are none, so that plans from before there were keep their
+    hash."""
     plain = asdict(layer)
     if layer.group_bits is None:
         del plain["group_bits"]
+    if not layer.affine:
+        del plain["affine"]
     return plain
 
 
@@ -271,4 +281,5 @@ def _layer(plain: Mapping[str, Any]) -> LayerPlan:
         pair("groups"),
         pair("split") or (),
         pair("group_bits"),
+        bool(plain.get("affine", False)),
     )
