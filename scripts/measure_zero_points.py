@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import provenance
+import torch
 from group_plans import Ground, ground_parser, plan_for, prepared, stand
+from torch import Tensor
 
 from quaver.evaluate.points import read_table, write_table
 from quaver.lab.analyse.score import Score, score
 from quaver.lab.costs.groups import extended_bops
 from quaver.lab.lower.model import lower
+from quaver.lab.models.codec import Codec
 from quaver.lab.models.weights import weights_hash
 from quaver.lab.models.wiring import wiring
 from quaver.lab.quant.plan import QuantPlan
@@ -28,9 +31,21 @@ from quaver.runtime.model import save_model
 
 HEADER = (
     "activation_bits", "method", "zero_points", "fitted_inputs", "plan_hash", "model_hash", "zeta", "stderr", "gain",
-    "gain_stderr", "d_rate", "bytes", "gbops_quaver", "gbops_tensor", "fit_seconds", "date", "command",
+    "gain_stderr", "d_rate", "input_error", "bytes", "gbops_quaver", "gbops_tensor", "fit_seconds", "date", "command",
 )  # fmt: skip
 METHODS = ("per tensor", "partition error", "per channel")
+
+
+def input_error(codec: Codec, samples: Mapping[str, Tensor]) -> float:
+    """Mean over inputs with negative values of the share of their power that is lost, on the samples that calibrate."""
+    shares = []
+    for name, wire in wiring(codec).items():
+        site, values = wire.grid, samples.get(name)
+        if site.signed and not site.shared and values is not None:
+            low, high, step = (each.detach().expand(len(values))[:, None] for each in (*site.reach(), site.steps()))
+            error = torch.round(values / step).clamp(low, high) * step - values
+            shares.append(float(error.square().mean() / values.square().mean().clamp(min=1e-12)))
+    return sum(shares) / len(shares)
 
 
 def row(ground: Ground, plan: QuantPlan, bits: int, fixed: Score | None) -> tuple[tuple[object, ...], Score]:
@@ -50,8 +65,8 @@ def row(ground: Ground, plan: QuantPlan, bits: int, fixed: Score | None) -> tupl
     return (
         bits, plan.method, "fitted" if count else "fixed", count, plan.hash, model.hash.hex()[:16],
         f"{found.zeta:.4f}", f"{found.stderr:.4f}", f"{gain.zeta:.4f}", f"{gain.stderr:.4f}", f"{found.d_rate:.4f}",
-        path.stat().st_size, f"{gbops[0]:.3f}", f"{gbops[1]:.3f}", f"{seconds:.1f}", datetime.date.today(),
-        provenance.comment().split("; ")[1],
+        f"{input_error(codec, ground.samples):.5f}", path.stat().st_size, f"{gbops[0]:.3f}", f"{gbops[1]:.3f}",
+        f"{seconds:.1f}", datetime.date.today(), provenance.comment().split("; ")[1],
     ), found  # fmt: skip
 
 
@@ -80,7 +95,7 @@ def main() -> None:
     for new in rows(ground, {tuple(map(str, old[:3])) for old in table}):
         table.append(new)
         write_table(arguments.out, HEADER, table, comment)
-        print(*new[:16], sep="\t", flush=True)
+        print(*new[:17], sep="\t", flush=True)
 
 
 if __name__ == "__main__":

@@ -93,19 +93,25 @@ def random_sharing(codec: Codec, layers: dict[str, LayerPlan], rng: np.random.Ge
 def test_a_random_plan_is_exact(seed: int, tmp_path: Path) -> None:
     codec = random_codec(seed)
     plan = random_plan(codec, seed)
+    assert any((layer.activation_bits or 0) > 8 for layer in plan.layers.values())
+    assert any(layer.affine and layer.groups for layer in plan.layers.values())
+    assert {(layer.activation_bits or 0) > 8 for sites in plan.shared for layer in map(plan.layer, sites)} == {
+        True,
+        False,
+    }
+    assert_exact(codec, plan, tmp_path, seed)
+
+
+def assert_exact(codec: Codec, plan: QuantPlan, tmp_path: Path, seed: int) -> Codec:
+    """Training, executors and files agree, scales and clips being as training would leave them. The codec as its file
+    has it."""
     calibrate(codec, [sequence(moving(3), 30)], STAGE, plan)
-    # Scales and clips as training would leave them.
     for name, parameter in codec.named_parameters():
         if name.endswith(("log_gain", "log_clip")):
             torch.nn.init.normal_(parameter, std=0.1)
     save_weights(codec, tmp_path / "w.safetensors")
     again = read_codec(tmp_path / "w.safetensors", load_model("skeleton"))
     assert again.plan == plan
-    assert any((layer.activation_bits or 0) > 8 for layer in plan.layers.values())
-    assert {(layer.activation_bits or 0) > 8 for sites in plan.shared for layer in map(plan.layer, sites)} == {
-        True,
-        False,
-    }
     save_model(lower(again, "random"), tmp_path / "random.qvm")
     model = read_model(tmp_path / "random.qvm")
     frames = moving(4, seed=seed)
@@ -123,6 +129,7 @@ def test_a_random_plan_is_exact(seed: int, tmp_path: Path) -> None:
         for t, (state, _) in enumerate(code_sequence(codec, sequence(frames, 28))):
             for plane, name in zip(state.picture, "yuv", strict=True):
                 np.testing.assert_array_equal(plane[0].numpy(), getattr(decoded[t], name), f"frame {t}, {name}")
+    return again
 
 
 def test_a_shared_scale_stays_one_in_training() -> None:

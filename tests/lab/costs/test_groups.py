@@ -40,5 +40,11 @@ def test_extended_operations_add_up() -> None:
     limits = [(replace(POINTWISE, signed=signed), count) for signed, count in ((True, 3), (False, 2))]
     for layer, count in limits:  # what holds the narrow channels within their bits runs too
         assert layer.bops(mixed) == 6 * 4 * 5 * 7 * 7 * (2 * 3 + 8) / 4 + count * 4 * 5 * 7 * 2 * 8
+    fitted = replace(mixed, affine=True)  # codes begin at 0: two limits, whatever the sign
+    assert POINTWISE.bops(mixed) - POINTWISE.bops(fitted) == 4 * 5 * 7 * 2 * 8
+    narrow = LayerPlan(7, 4, groups=FOUR)  # weights of entries have 7 bits where zero-points differ
+    assert SHARED.bops(replace(narrow, affine=True)) - SHARED.bops(narrow) == 4 * 5 * 7 * (7 - 2) * 8
+    one = LayerPlan(7, 4)
+    assert SHARED.bops(replace(one, affine=True)) == SHARED.bops(one)
     with pytest.raises(UsageError, match="quaver, tensor are known"):
         group_cost(POINTWISE, 4, "dsp")  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from quaver.lab.quant.plan import FLOAT, LayerPlan, QuantPlan
 
 bits = st.one_of(st.none(), st.integers(2, 16))
 channels = st.lists(st.sampled_from([0, 2, 4, 7]), min_size=1, max_size=6).filter(any)
-layers = st.builds(LayerPlan, bits, bits) | channels.map(lambda c: LayerPlan(max(c), 8, tuple(c)))
+layers = st.builds(LayerPlan, bits, bits, affine=st.booleans()) | channels.map(lambda c: LayerPlan(max(c), 8, tuple(c)))
 plans = st.dictionaries(st.from_regex(r"[a-z]{1,5}(\.[0-9])?(@inter)?", fullmatch=True), layers, max_size=6)
 
 
@@ -22,6 +22,14 @@ def test_json_restores_a_plan(chosen: dict[str, LayerPlan]) -> None:
     plan = QuantPlan(chosen, "p", "abc", "test", {"bytes": 1.0})
     again = QuantPlan.from_json(plan.to_json())
     assert again == plan and again.hash == plan.hash
+
+
+def test_fitted_zero_points_are_named_where_there_are_any() -> None:
+    plan = QuantPlan.uniform(["a", "b"])
+    assert "affine" not in plan.to_json() and plan.hash == "70d6621084dcfe1a"
+    fitted = plan.with_layers({**plan.layers, "a": LayerPlan(7, 8, affine=True)})
+    assert fitted.hash != plan.hash and fitted.with_bits("a", a=5).layer("a") == LayerPlan(7, 5, affine=True)
+    assert fitted.diff(plan) == {"a": ("W7A8z", "W7A8")}
 
 
 @pytest.mark.parametrize(
