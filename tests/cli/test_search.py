@@ -33,6 +33,9 @@ def test_one_plan_for_each_price(quaver: Quaver, where: tuple[Path, Path], tmp_p
     assert done.code == 0, done.err
     plans = [QuantPlan.load(tmp_path / f"p-{price}.json") for price in ("0.1", "1")]
     assert [plan.budget["price"] for plan in plans] == [0.1, 1.0] and plans[0].model_hash
+    again = quaver("search", weights, *options, "--price", "0.1,1")
+    assert again.out == done.out and again.err.count("was searched before") == 2
+    assert not list(tmp_path.glob("*.state"))
     done = quaver("search", weights, *options, "--budget", "avg_bits=6.5")
     assert done.code == 0, done.err
     assert QuantPlan.load(tmp_path / "p.json").predicted["avg_bits"] <= 6.5

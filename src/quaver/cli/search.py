@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -38,17 +39,16 @@ def search(
     seed: Annotated[int, typer.Option(help="Of crops and batches.")] = 0,
 ) -> None:
     """Search bits, and groups of channels, by gradient descent on J, the quantization error and costs, for `quaver
-    quantize --plan`."""
+    quantize --plan`. Interrupt it when you like; the same command goes on."""
     import torch
     from rich.console import Console
-    from rich.progress import Progress, TaskID
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
     from quaver.cli.workload import workload_of
     from quaver.lab.allocate.search import SearchConfig, Step
     from quaver.lab.allocate.search_command import Searcher
     from quaver.lab.analyse.clips import choose_clips
     from quaver.lab.data.cache import decoded
-    from quaver.lab.manifest import beside, write_manifest
 
     prices = _prices(price)
     if groups is not None and budget:
@@ -61,7 +61,8 @@ def search(
         chosen = choose_clips(found, clips, config.frames, crop, seed)
         searcher = Searcher.load(model, chosen, workload, profile, skeleton)
         searcher.limits(budget or ())
-        bar = stack.enter_context(Progress(console=console))
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        bar = stack.enter_context(Progress(*columns, console=console))
         for each in [prices[0]] if budget else prices:
             task = bar.add_task("searching", total=steps)
 
@@ -73,10 +74,8 @@ def search(
             several = len(prices) > 1 and not budget
             path = out.with_name(f"{out.stem}-{each:g}.json") if several else out
             own = replace(config, cost_price=each)
-            plan = searcher.plan(own, budget or (), path.stem, show)
-            plan.save(path)
-            write_manifest(beside(path), searcher.note(own, budget or ()), {"plan_hash": plan.hash})
-            costs = "  ".join(f"{key} {value:,.6g}" for key, value in plan.predicted.items())
+            plan = searcher.write(path, own, budget or (), show, partial(bar.print, soft_wrap=True))
+            costs = "  ".join(f"{key} {value:,.6g}" for key, value in sorted(plan.predicted.items()))
             if groups is not None:
                 number = [max(layer.groups or (0,)) + 1 for layer in plan.layers.values()]
                 costs += f"  groups {sum(number) / len(number):.3g} a layer"

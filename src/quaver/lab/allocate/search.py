@@ -22,6 +22,7 @@ from torch import Tensor
 from quaver.errors import UsageError
 from quaver.lab.allocate.measured import observed
 from quaver.lab.allocate.relaxed import CostTables, Relaxed, Tape, Widths
+from quaver.lab.allocate.unfinished import Unfinished
 from quaver.lab.analyse.adapter import CodecAdapter
 from quaver.lab.analyse.clips import ClipSet, points_of
 from quaver.lab.analyse.closed_loop import AnalysisError, frame_seed, run
@@ -33,6 +34,8 @@ from quaver.lab.quant.calibration import Calibration
 from quaver.lab.quant.plan import LayerPlan, QuantPlan
 from quaver.lab.quant.selection import choose_weight
 from quaver.lab.quant.sites import output_axis, site_module, weight_of
+
+KEEP_EVERY = 10  # steps: a state is small, and this many are little to lose
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +105,11 @@ class Search:
         self.costs = _tables(self.layers, rest, self.widths, keys, profile, fixed_bytes)
         self._rates = run(adapter, clips, config.frames, config.seed).rate.mean(-1)  # (points, clips)
 
-    def run(self, show: Callable[[Step], None] = lambda step: None) -> dict[str, LayerPlan]:
-        """Search, and the layers' plans. AnalysisError where J is not a number."""
+    def run(
+        self, show: Callable[[Step], None] = lambda step: None, state: Unfinished | None = None
+    ) -> dict[str, LayerPlan]:
+        """Search, and the layers' plans. state: keeps every tenth step, and where it has one the search goes on from
+        there, to the same plan. AnalysisError where J is not a number."""
         config, tape = self.config, Tape()
         full = QuantPlan.uniform(list(self.widths.sites), config.weight_bits[-1], config.activation_bits[-1])
         model = self.adapter.module
@@ -113,7 +119,7 @@ class Search:
             with quantized(model, full, Calibration(self._stats), role=self.adapter.role) as attachment:
                 self._relax(attachment, tape)
                 optimizer = torch.optim.Adam(self._learned(), betas=(0.9, 0.95))
-                for number in range(config.steps):
+                for number in range(_restored(optimizer, state), config.steps):
                     for group in optimizer.param_groups:
                         group["lr"] = group["rate"] * min(1.0, 2 * (1 - number / config.steps))
                     self._prepare(number)
@@ -124,6 +130,8 @@ class Search:
                     loss.backward()
                     optimizer.step()
                     self.widths.limit()
+                    if state is not None and (number + 1) % KEEP_EVERY == 0:
+                        state.keep(step=number + 1, learned=_values(optimizer), optimizer=optimizer.state_dict())
                     plain = {key: float(share.detach()) for key, share in shares.items()}
                     show(Step(number + 1, float(cost.detach()), float(error.detach()), plain))
         finally:
@@ -196,6 +204,23 @@ class Search:
             if all(float(share) <= limits[key] * (1 - 1e-6) for key, share in shares.items()):
                 return {name: LayerPlan(*pair) for name, pair in bits.items()}
         raise UsageError("the smallest widths do not keep the budgets; `quaver allocate` says what is possible")
+
+
+def _values(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """Of everything it learns."""
+    return [value.detach() for group in optimizer.param_groups for value in group["params"]]
+
+
+def _restored(optimizer: torch.optim.Optimizer, state: Unfinished | None) -> int:
+    """Steps that were done before, what was learned in them put back. Random numbers need not be: each step draws its
+    own from the seed and its number."""
+    found = {} if state is None else state.load()
+    if not found:
+        return 0
+    for value, kept in zip(_values(optimizer), found["learned"], strict=True):
+        value.copy_(kept)
+    optimizer.load_state_dict(found["optimizer"])
+    return int(found["step"])
 
 
 def _tables(
