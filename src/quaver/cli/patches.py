@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -33,9 +34,10 @@ def patches(
     cache: Annotated[Path | None, typer.Option(help="Where decoded clips are kept.")] = None,
     seed: Annotated[int, typer.Option(help="Of crops and random tables.")] = 0,
 ) -> None:
-    """Measure what classes of patches lose at fewer bits and give a model the table that loses least."""
+    """Measure what classes of patches lose at fewer bits and give a model the table that loses least. Interrupt it when
+    you like; the same command goes on."""
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.table import Table
 
     from quaver.lab.allocate.patch_command import Clips, read_thresholds, search
@@ -49,13 +51,15 @@ def patches(
         raise UsageError(f"{out}, --lambdas {lambdas}: legal are a .qvm and qualities 0 to 63")
     source = Clips(data, clips, frames, size, qualities, tuple(exclude or ()), cache)
     console = Console(stderr=True)
-    with Progress(console=console) as bar:
-        task = bar.add_task("measuring")
+    columns = TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("", total=None)
 
         def show(done: int, of: int) -> None:
             bar.update(task, completed=done, total=of)
 
-        done = search(model, out, source, budget, method, read_thresholds(split or []), scores, seed, show)
+        say, thresholds = partial(bar.print, soft_wrap=True), read_thresholds(split or [])
+        done = search(model, out, source, budget, method, thresholds, scores, seed, show, say)
     table, counts = done.allocation.table, done.scores.counts
     shown = Table("class", "patches", *NETWORKS, title=f"{out}: bits")
     for number, count in enumerate(counts):

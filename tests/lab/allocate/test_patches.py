@@ -13,11 +13,12 @@ import pytest
 from quaver.cli.patches import patches
 from quaver.codec import conformance
 from quaver.errors import UsageError
-from quaver.lab.allocate.patch_command import read_table, read_thresholds
+from quaver.lab.allocate.patch_command import Clips, Done, read_table, read_thresholds, search
 from quaver.lab.allocate.patch_scores import Bench, Loss, PatchScores, choose_thresholds, loss, measure
 from quaver.lab.allocate.patch_table import METHODS, Operations, allocate, believed
-from quaver.lab.analyse.clips import ClipSet
-from quaver.lab.data.cache import ClipCache
+from quaver.lab.allocate.unfinished import Unfinished
+from quaver.lab.analyse.clips import ClipSet, choose_clips
+from quaver.lab.data.cache import ClipCache, decoded
 from quaver.lab.train.loop import train
 from quaver.runtime.model import IntegerModel, load_model, read_model
 from quaver.runtime.patches import FEATURES, NETWORKS, PatchTable
@@ -125,6 +126,67 @@ def test_losses_are_measured_in_closed_loop(model: IntegerModel) -> None:
     assert all(np.isfinite(each.zeta) for each in found.losses.values()) and any(
         each.zeta != 0 for each in found.losses.values()
     )
+
+
+def test_an_interrupted_measurement_goes_on(model: IntegerModel, tmp_path: Path) -> None:
+    bench = Bench(model, still(), (20,))
+    whole = measure(bench, THRESHOLDS, (0, 4))
+    state, seen = Unfinished(tmp_path / "own.qvm", "key"), list[int]()
+
+    def show(done: int, of: int) -> None:
+        seen.append(done)
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measure(bench, THRESHOLDS, (0, 4), show, state)
+    again = measure(bench, THRESHOLDS, (0, 4), show, state)
+    assert again == whole and list(again.losses) == list(whole.losses)
+    assert seen == [0, 1, 2, 3, 3, *range(4, len(whole.losses) + 1)]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_from_an_interruption_to_a_model(clips: tuple[Path, ClipCache], tmp_path: Path, kept: bool) -> None:
+    """What was measured waits beside the scores, or beside the model, until that is written; under other budgets too,
+    not on other clips."""
+    folder, _ = clips
+    source = Clips(folder, 2, 2, 32, (30,), (), folder / "cache")
+    name, out = str(conformance.folder() / "model.qvm"), tmp_path / "own.qvm"
+    scores = tmp_path / "scores.json" if kept else None
+    state, seen, said = tmp_path / f"{(scores or out).name}.state", list[int](), list[str]()
+
+    def found(source: Clips, budget: str, last: int = -1) -> Done:
+        def show(done: int, of: int) -> None:
+            seen.append(done)
+            if done == last:
+                raise KeyboardInterrupt
+
+        return search(name, out, source, [budget], thresholds=THRESHOLDS, kept=scores, show=show, say=said.append)
+
+    with pytest.raises(KeyboardInterrupt):
+        found(source, "avg_bits=5", 2)
+    assert list(tmp_path.iterdir()) == [state]
+    seen.clear()
+    with pytest.raises(KeyboardInterrupt):
+        found(source, "avg_bits=6", 3)
+    assert seen == [2, 3] and not said
+    done = found(source, "avg_bits=6")
+    assert not state.exists() and out.exists() and not said
+    whole = measure(Bench(done.model, choose(source), (30,)), THRESHOLDS)
+    assert done.scores.losses == whole.losses
+
+    other = replace(source, frames=3)
+    for path in filter(None, (scores,)):
+        path.unlink()
+    for again in (source, other):
+        with pytest.raises(KeyboardInterrupt):
+            found(again, "avg_bits=5", 1)
+    assert len(said) == 1 and "of other settings" in said[0]
+
+
+def choose(source: Clips) -> ClipSet:
+    with decoded(source.folder, source.cache, source.exclude) as found:
+        return choose_clips(found, source.count, source.frames, source.size, 0)
 
 
 def test_from_clips_to_training(

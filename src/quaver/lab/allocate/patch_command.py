@@ -10,6 +10,7 @@ from quaver.errors import ModelError, UsageError
 from quaver.evaluate.output import replacing
 from quaver.lab.allocate.patch_scores import WIDTHS, Bench, Loss, PatchScores, Thresholds, loss, measure
 from quaver.lab.allocate.patch_table import Allocation, allocate
+from quaver.lab.allocate.unfinished import Unfinished
 from quaver.lab.analyse.clips import choose_clips
 from quaver.lab.data.cache import decoded
 from quaver.lab.manifest import beside, clips_note, digest, sealed, write_manifest
@@ -50,14 +51,17 @@ def search(
     kept: Path | None = None,
     seed: int = 0,
     show: Callable[[int, int], None] = lambda done, of: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Done:
     """Write the model with its table to `out`, and beside it the table alone (.json, for `quaver quantize`) and the
-    manifest. `kept`: a file of scores that is used where it exists, else written."""
+    manifest. `kept`: a file of scores that is used where it exists, else written. What is measured by then of a run
+    that is interrupted waits beside `kept`, or beside `out`, for the same run."""
     model = replace(load_model(name), patches=None)
     with decoded(clips.folder, clips.cache, clips.exclude) as found:
         chosen = choose_clips(found, clips.count, clips.frames, clips.size, seed)
     bench = Bench(model, chosen, clips.qualities)
-    scores = _scores(bench, thresholds, kept, show)
+    state = Unfinished(kept or out, _key(bench, thresholds), say)
+    scores = _scores(bench, thresholds, kept, show, state)
     allocation = allocate(scores, model, budgets, method, seed)
     measured = loss(bench.run(allocation.table), bench.run(None))
     patched = replace(model, name=out.stem, patches=allocation.table)
@@ -75,18 +79,35 @@ def search(
         }
     )
     write_manifest(beside(out), note, {"model_hash": patched.hash.hex()})
+    state.remove()
     return Done(patched, scores, allocation, measured)
 
 
+def _key(bench: Bench, thresholds: Thresholds | None) -> str:
+    """Of what losses depend on; the budgets are not among it."""
+    measured = {
+        "thresholds": None if thresholds is None else {name: list(values) for name, values in thresholds.items()},
+        "widths": list(WIDTHS),
+        "qualities": list(bench.qualities),
+        "model_hash": bench.model.hash.hex(),
+        "clips": clips_note(bench.clips),
+    }
+    return str(sealed(measured)["hash"])
+
+
 def _scores(
-    bench: Bench, thresholds: Thresholds | None, kept: Path | None, show: Callable[[int, int], None]
+    bench: Bench,
+    thresholds: Thresholds | None,
+    kept: Path | None,
+    show: Callable[[int, int], None],
+    state: Unfinished,
 ) -> PatchScores:
     if kept is not None and kept.exists():
         scores = PatchScores.load(kept)
         if thresholds is not None and dict(scores.thresholds) != dict(thresholds):
             raise UsageError(f"{kept}: scores for other thresholds; leave --split away or choose another file")
         return scores
-    scores = measure(bench, thresholds, WIDTHS, show)
+    scores = measure(bench, thresholds, WIDTHS, show, state)
     if kept is not None:
         scores.save(kept)
     return scores

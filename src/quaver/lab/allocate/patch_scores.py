@@ -4,7 +4,7 @@ ship, in closed loop."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from quaver.codec.frame_coder import predict
 from quaver.codec.networks import Engine, prepare
 from quaver.errors import UsageError
 from quaver.evaluate.output import replacing
+from quaver.lab.allocate.unfinished import Unfinished
 from quaver.lab.analyse.clips import ClipSet
 from quaver.lab.analyse.over_time import standard_error
 from quaver.runtime.model import IntegerModel
@@ -62,21 +63,30 @@ class PatchScores:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as `save` writes them."""
-        rows = [[*key, *asdict(loss).values()] for key, loss in self.losses.items()]
-        return asdict(replace(self, losses={})) | {"losses": rows}
+        return asdict(replace(self, losses={})) | {"losses": _rows(self.losses)}
 
     @classmethod
     def load(cls, path: Path) -> PatchScores:
         """UsageError where the file holds none."""
         try:
             plain = json.loads(path.read_text())
-            losses = {(int(c), str(n), int(b)): Loss(*map(float, rest)) for c, n, b, *rest in plain.pop("losses")}
+            losses = _losses(plain.pop("losses"))
             thresholds = {name: tuple(own) for name, own in plain.pop("thresholds").items()}
             return cls(losses=losses, thresholds=thresholds, **plain | {"counts": tuple(plain["counts"])})
         except OSError as error:
             raise UsageError(f"{path}: cannot read the scores: {error.strerror}") from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise UsageError(f"{path}: not scores of patches: {error}") from error
+
+
+def _rows(losses: Mapping[Key, Loss]) -> list[list[Any]]:
+    """As JSON has them."""
+    return [[*key, *asdict(loss).values()] for key, loss in losses.items()]
+
+
+def _losses(rows: Sequence[Sequence[Any]]) -> dict[Key, Loss]:
+    """What `_rows` wrote; ValueError or TypeError where it has not."""
+    return {(int(c), str(n), int(b)): Loss(*map(float, rest)) for c, n, b, *rest in rows}
 
 
 @dataclass(frozen=True)
@@ -163,21 +173,25 @@ def measure(
     thresholds: Thresholds | None = None,
     widths: tuple[int, ...] = WIDTHS,
     show: Callable[[int, int], None] = lambda done, of: None,
+    state: Unfinished | None = None,
 ) -> PatchScores:
     """Lower every class that occurs to each of `widths` in each network by itself. `thresholds`: chosen from the clips
-    where None."""
+    where None. state: keeps each loss as it comes; those that it has are not measured again."""
     features = bench.features()
     thresholds = thresholds or choose_thresholds(features)
     full = _full(thresholds)
     counts = np.bincount(full.classify(features).ravel(), minlength=full.classes)
     reference = bench.run(None)
     keys = [(int(c), name, bits) for c in np.flatnonzero(counts) for name in NETWORKS for bits in widths]
-    losses = {}
-    for number, (c, name, bits) in enumerate(keys):
-        show(number, len(keys))
+    losses = _losses((state.load() if state else {}).get("losses", []))
+    show(len(losses), len(keys))
+    for c, name, bits in [key for key in keys if key not in losses]:
         own = full.bits.copy()
         own[c, NETWORKS.index(name)] = bits
         losses[c, name, bits] = loss(bench.run(PatchTable(thresholds, own)), reference)
+        if state is not None:
+            state.keep(losses=_rows(losses))
+        show(len(losses), len(keys))
     clips, setting = bench.clips, f"{len(bench.clips)} clips {bench.clips.hash}, {bench.clips.frames} frames"
     setting += f", {clips.y.shape[3]}x{clips.y.shape[2]}, qualities {','.join(map(str, bench.qualities))}"
     return PatchScores(bench.model.hash.hex(), thresholds, tuple(counts.tolist()), losses, setting)
