@@ -12,8 +12,9 @@ from quaver.lab.costs import fixed
 from quaver.lab.costs.layers import Layer, convolution
 from quaver.lab.costs.memory import tensor_channels
 from quaver.lab.costs.workload import Workload
+from quaver.lab.models.blocks import GDN, Block
 from quaver.lab.models.codec import Codec
-from quaver.lab.models.layers import GDN, Block, Conv
+from quaver.lab.models.layers import Conv
 from quaver.lab.models.networks import LoopFilter
 from quaver.lab.quant.plan import LayerPlan, QuantPlan
 from quaver.runtime.graph import Add

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from quaver.lab.models.layers import Conv, Joined, Site, Trunk, head, hidden
+from quaver.lab.models.blocks import Trunk, head
+from quaver.lab.models.layers import Conv, Joined, Site, hidden
 from quaver.runtime.network_inputs import SAMPLE_CHANNELS
 from quaver.runtime.transform import CHANNELS
 
