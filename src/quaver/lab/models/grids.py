@@ -18,6 +18,7 @@ from quaver.lab.models.layers import Site
 RATIOS = torch.linspace(0.3, 1.0, 29)  # of the largest value, tried as the range's end
 _ROUNDS = 2  # in which both ends of a range move
 _NARROWEST = 1e-3  # width of a range
+_AT_ONCE = 1 << 18  # values on candidate grids, which bounds the memory
 
 
 def scales(site: Site, values: Tensor, groups: Sequence[int] | None) -> Tensor:
@@ -95,11 +96,22 @@ class _Shared:
         return self._best((float(r) * max(reach, _NARROWEST / self.top), zero) for r in RATIOS)[0]
 
     def error(self, step: float, zero: float) -> float:
-        low, high = -zero * self.pieces[:, None], (self.top - zero) * self.pieces[:, None]
-        return float(((self.values / step).round().clamp(low, high) * step - self.values).square().mean())
+        return float(self._errors(torch.tensor([[step, zero]]))[0])
 
     def _best(self, grids: Iterable[tuple[float, float]]) -> tuple[float, float]:
-        return min(grids, key=lambda grid: self.error(*grid))
+        """The first of those with the least squared error."""
+        tried = torch.tensor(list(grids))
+        at_once = max(1, _AT_ONCE // self.values.numel())
+        errors = torch.cat([self._errors(some) for some in tried.split(at_once)])
+        step, zero = tried[int(errors.argmin())].tolist()
+        return step, zero
+
+    def _errors(self, grids: Tensor) -> Tensor:
+        """(K,) mean squared errors of (K, 2) scales and zero-points."""
+        step, zero = (each[:, None, None] for each in grids.unbind(1))
+        low, high = -zero * self.pieces[:, None], (self.top - zero) * self.pieces[:, None]
+        on_grid = (self.values / step).round().clamp(low, high) * step
+        return (on_grid - self.values).square().mean((1, 2))
 
     def _ends(self) -> tuple[float, float]:
         """Lowest and highest value of one code, zero among them."""
