@@ -116,3 +116,13 @@ def test_other_channels_are_refused() -> None:
         accumulate(stats, torch.zeros(1, 4, 2, 2))
     with pytest.raises(UsageError, match="groups for 2"):
         stats.grouped([0, 1])
+
+
+def test_values_stand_for_equal_shares() -> None:
+    x = torch.tensor([[0.0] * 6 + [0.5, 4.0], [-1.0, -1.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0]])
+    values = seen([x[None, :, :, None]]).values(4)
+    assert values.tolist() == [[0.0, 0.0, 0.0, 0.5], [-1.0, 3.0, 3.0, 3.0]]
+    stats = seen(data(5))
+    many = stats.values(1000)
+    assert bool((many.diff(dim=1) >= 0).all())
+    torch.testing.assert_close(many.mean(1), stats.mean, rtol=0.1, atol=0.1 * float(stats.highest.max()))

@@ -7,10 +7,14 @@ can quantize in some frames only, quantize the state between them, and begin in 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+
+from quaver.lab.quant.observers import SiteStats
+from quaver.lab.quant.scale import Scale
 
 Planes = tuple[Tensor, Tensor, Tensor]
 State = Any  # whatever a codec hands from frame to frame
@@ -75,6 +79,23 @@ class CodecAdapter(Protocol):
 
     def with_state_parts(self, state: State, parts: Mapping[str, Tensor]) -> State:
         """The state with other values, brought to whatever grid the codec keeps them on."""
+
+
+@dataclass(frozen=True)
+class Grids:
+    """inputs: by call site. weights: by layer, as real values on their grid. What is not named has the laboratory's
+    own: the least squared error, inputs affine, weights symmetric per output channel."""
+
+    inputs: Mapping[str, Scale] = field(default_factory=dict)
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@runtime_checkable
+class OwnGrids(Protocol):
+    """An adapter whose codec has integers of its own: parts are then scored on these."""
+
+    def grids(self, stats: Mapping[str, SiteStats], bits: int) -> Grids:
+        """From what arrived at all call sites."""
 
 
 def module_of(adapter: CodecAdapter, layer: str) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from quaver.errors import UsageError
 from quaver.lab.analyse.adapter import CodecAdapter, State
 from quaver.lab.analyse.clips import ClipSet
 from quaver.lab.analyse.closed_loop import After, Curves, Start, check_finite, run
@@ -148,6 +149,9 @@ class Bench:
                     weight, source = weights.get(layer), inputs.get(site)
                     plan = LayerPlan(weight.bits if weight else None, source.bits if source else None)
                     stack.enter_context(at.changed(site, plan, self._scale(source) if source else None))
+                    own = self.setup.survey.weights.get((layer, weight.bits)) if weight else None
+                    if own is not None:
+                        at.set_weight_quantizer(site, Given(own))
                     self._narrow(site, weight, source, stack)
             yield
 
@@ -182,6 +186,20 @@ class Bench:
             with torch.no_grad():
                 for name, parameter in model.named_parameters():
                     parameter.copy_(kept[name])
+
+
+class Given:
+    """Instead of a weight its values on the codec's own grid."""
+
+    def __init__(self, values: Tensor) -> None:
+        self._values = values
+
+    @property
+    def current(self) -> Scale:
+        raise UsageError("this weight's grid is the codec's own")
+
+    def __call__(self, x: Tensor, /) -> Tensor:
+        return self._values
 
 
 class OneChannel:

@@ -69,7 +69,8 @@ def _clip_slopes(bench: Bench, clip: ClipSet, work: Slopes) -> tuple[dict[str, N
         g = torch.zeros_like(weight) if gradient is None else gradient
         module = site_module(model, name)
         for bits in work.bits:
-            result[f"{name}|w|{bits}"] = _sums(g, weight.detach(), weight_error(module, bits), output_axis(module))
+            error = _weight_error(bench, name, bits)
+            result[f"{name}|w|{bits}"] = _sums(g, weight.detach(), error, output_axis(module))
     return result, forward
 
 
@@ -97,7 +98,7 @@ def curvature(bench: Bench, work: Curvature) -> Arrays:
             for place, (name, weight) in enumerate(zip(survey.layers, weights, strict=True)):
                 result[f"{name}|trace"] = traces[place : place + 1] / weight.numel()
                 for bits in work.bits:
-                    error = weight_error(layers[place], bits)
+                    error = _weight_error(bench, name, bits)
                     product = _quadratic(slope[place : place + 1], [weight], [error])[0] / 2
                     result[f"{name}|{bits}"] = np.array([product, float(error.double().square().sum())])
         except RuntimeError:  # torch's word for a surrogate that has no second derivatives
@@ -142,6 +143,12 @@ def weight_error(module: nn.Module, bits: int) -> Tensor:
     """Q(w) - w with the scale that has the least squared error."""
     weight = weight_of(module).detach()
     return choose_weight(weight, bits, "mse", output_axis(module)).fake_quantize(weight) - weight
+
+
+def _weight_error(bench: Bench, name: str, bits: int) -> Tensor:
+    """On the codec's own grid, where it has one."""
+    module, own = site_module(bench.adapter.module, name), bench.setup.survey.weights.get((name, bits))
+    return weight_error(module, bits) if own is None else own - weight_of(module).detach()
 
 
 @contextmanager

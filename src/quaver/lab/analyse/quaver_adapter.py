@@ -16,10 +16,12 @@ from quaver.codec.decisions import analyse, intra_quality, lagrangian
 from quaver.codec.frame_coder import grey
 from quaver.codec.symbol_coder import Symbols
 from quaver.errors import UsageError
-from quaver.lab.analyse.adapter import Planes, Step
+from quaver.lab.analyse.adapter import Grids, Planes, Step
+from quaver.lab.analyse.quaver_grids import codec_grids
 from quaver.lab.models.codec import Codec, State
 from quaver.lab.models.rate import MAGNITUDES, code_lengths
 from quaver.lab.models.weights import read_codec, set_integer
+from quaver.lab.quant.observers import SiteStats
 from quaver.lab.train.objective import distortion
 from quaver.runtime.model import QUALITIES, IntegerModel, load_model
 from quaver.runtime.picture import Picture
@@ -115,6 +117,9 @@ class QuaverAdapter:
             vectors = parts["vectors"].round().numpy().astype(np.int16)
             kept = tuple(replace(old, vectors=new) for old, new in zip(kept, vectors, strict=True))
         return replace(state, picture=picture, kept=kept)
+
+    def grids(self, stats: Mapping[str, SiteStats], bits: int) -> Grids:
+        return codec_grids(self.module, stats, bits)
 
     def _side_bits(self, frame: Planes, past: State | None, coded: State, quality: list[int]) -> Tensor:
         """(B,) bits of what no network touches."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from quaver.errors import UsageError
-from quaver.lab.analyse.adapter import CodecAdapter, State, module_of
+from quaver.lab.analyse.adapter import CodecAdapter, Grids, OwnGrids, State, module_of
 from quaver.lab.analyse.clips import ClipSet
 from quaver.lab.analyse.closed_loop import run
 from quaver.lab.analyse.jobs import Kind, Part
@@ -28,7 +28,8 @@ class Survey:
     """layers: names with weights, in the model's order. inputs: call sites (`layer` or `layer@role`). first, last: per
     call site the first frame that calls it and, where that is not the end of what was seen, the last.
     state: recirculated parts. scales: of inputs and state parts by bits. idle: layers that were never called.
-    widths: channels by (call site, kind).
+    widths: channels by (call site, kind). weights: by layer and bits, real values on the codec's own grids, where it
+    has any.
     """
 
     layers: tuple[str, ...]
@@ -41,6 +42,7 @@ class Survey:
     scales: dict[tuple[str, int], Scale]
     widths: dict[tuple[str, str], int]
     histograms: dict[str, Any] = field(default_factory=dict)
+    weights: dict[tuple[str, int], Tensor] = field(default_factory=dict)
 
     def sites_of(self, layer: str) -> list[str]:
         """The call sites of a layer."""
@@ -112,8 +114,11 @@ def survey(adapter: CodecAdapter, clips: ClipSet, frames: int, bits: Sequence[in
     if homeless:
         raise UsageError(f"{homeless[0]}: belongs to none of the modules {', '.join(adapter.modules)}")
     scales: dict[tuple[str, int], Scale] = {}
+    weights: dict[tuple[str, int], Tensor] = {}
     for width in bits:
-        scales |= {(site, width): choose(stats[site], width, "mse") for site in inputs}
+        own = adapter.grids(stats, width) if isinstance(adapter, OwnGrids) else Grids()
+        scales |= {(site, width): own.inputs.get(site) or choose(stats[site], width, "mse") for site in inputs}
+        weights |= {(name, width): each for name, each in own.weights.items()}
         scales |= {(name, width): choose(each, width, "mse") for name, each in states.items()}
     modules = {name: site_module(adapter.module, name) for name in layers}
     widths = {(name, "w"): weight_of(module).shape[output_axis(module)] for name, module in modules.items()}
@@ -129,6 +134,7 @@ def survey(adapter: CodecAdapter, clips: ClipSet, frames: int, bits: Sequence[in
         scales,
         widths,
         _histograms(adapter.module, layers, stats | states),
+        weights,
     )
 
 

@@ -105,6 +105,14 @@ class SiteStats:
         highest = (bins - above - bins // 2) * width
         return torch.maximum(lowest, self.lowest), torch.minimum(highest, self.highest)
 
+    def values(self, count: int) -> Tensor:
+        """(C, count) float32 values that stand for equal shares of what each channel had, ascending: means of bins."""
+        counts = self.counts.double()
+        below = counts.cumsum(1)
+        wanted = (torch.arange(count) + 0.5) / count * below[:, -1:]
+        means = self.sums.double() / counts.clamp(min=1)
+        return means.gather(1, torch.searchsorted(below, wanted)).float()
+
     def _widened(self, exponent: Tensor) -> tuple[Tensor, Tensor]:
         return _widen(self.counts, self.sums, exponent - self.exponent)
 
