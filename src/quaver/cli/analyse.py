@@ -59,6 +59,8 @@ def analyse(
     )
     qualities = _numbers("--lambdas", lambdas)
     console = Console(stderr=True)
+    for warning in config.warnings:
+        console.print(warning, soft_wrap=True, highlight=False)
     columns = TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}")
     with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("looking at the model", total=None)

@@ -54,6 +54,9 @@ def test_files_in_table_and_report_out(files: tuple[Path, Path], tmp_path: Path)
     }
     assert table.rows.equals(SensitivityTable.load(tmp_path).rows)
     assert {"picture", "latents", "vectors", "inter.decoder"} <= set(table.rows["call_site"])
+    page = (tmp_path / "report.html").read_text()
+    assert all(page.count(said) == 1 for said in QUICK.warnings) and QUICK.warnings
+    assert "Drift over 2 frames: fewer than 32 say little about drift." in page
 
 
 def test_what_is_not_there(files: tuple[Path, Path], tmp_path: Path) -> None:
@@ -101,6 +104,26 @@ def test_options_are_checked_at_once(
         main(["analyse", "w.safetensors", "--data", str(tmp_path), "--out", str(tmp_path / "out"), *option])
     assert exit.value.code == 2 and message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), []),
+        (("--frames", "8", "--drift-frames", "0"), []),
+        (("--frames", "7"), ["Rankings over 7 frames: fewer than 8 hide what losses become in the loop."]),
+        (("--drift-frames", "31"), ["Drift over 31 frames: fewer than 32 say little about drift."]),
+    ],
+)
+def test_short_clips_are_said_at_once(
+    options: tuple[str, ...], said: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from quaver.cli.app import main
+
+    with pytest.raises(SystemExit):
+        main(["analyse", "none.safetensors", "--data", str(tmp_path), "--out", str(tmp_path / "out"), *options])
+    *lines, error = capsys.readouterr().err.splitlines()
+    assert lines == said and "none.safetensors" in error
 
 
 def test_starting_is_light() -> None:

@@ -14,6 +14,7 @@ VERSION = 1
 LEVELS = ("module", "layer", "channel")
 MODES = ("add", "open", "drop")
 KINDS: tuple[Kind, ...] = ("w", "a", "wa", "state")
+RANKING_FRAMES, DRIFT_FRAMES = 8, 32  # that results want; fewer are measured too, and said
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class AnalyseConfig:
     modes: tuple[str, ...] = MODES
     kinds: tuple[Kind, ...] = KINDS
     target: int = 0
-    frames: int = 8
-    drift_frames: int = 32
+    frames: int = RANKING_FRAMES
+    drift_frames: int = DRIFT_FRAMES
     impulse_frames: int = 16
     noise: int = 10
     pairs: bool = True
@@ -76,6 +77,11 @@ class AnalyseConfig:
         """Frames that clips must have."""
         return max(self.frames, self.drift_frames, self.impulse_frames)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What its clips are too short for, a sentence each."""
+        return tuple(filter(None, (short_for_ranking(self.frames), short_for_drift(self.drift_frames))))
+
     def reaches(self, level: str) -> bool:
         return LEVELS.index(level) <= LEVELS.index(self.level)
 
@@ -83,3 +89,17 @@ class AnalyseConfig:
         """As JSON has it."""
         plain: Mapping[str, Any] = json.loads(json.dumps(asdict(self)))
         return plain
+
+
+def short_for_ranking(frames: int) -> str:
+    """A sentence where clips have too few frames to rank parts by; else nothing."""
+    if frames >= RANKING_FRAMES:
+        return ""
+    return f"Rankings over {frames} frames: fewer than {RANKING_FRAMES} hide what losses become in the loop."
+
+
+def short_for_drift(frames: int) -> str:
+    """The same of drift; nothing where none is measured."""
+    if frames == 0 or frames >= DRIFT_FRAMES:
+        return ""
+    return f"Drift over {frames} frames: fewer than {DRIFT_FRAMES} say little about drift."

@@ -13,6 +13,7 @@ import polars as pl
 from plotly.offline import get_plotlyjs
 
 from quaver.lab.analyse import figures
+from quaver.lab.analyse.config import short_for_drift, short_for_ranking
 from quaver.lab.analyse.report_page import PAGE, SCRIPT, STYLE
 from quaver.lab.analyse.table import ALL, SensitivityTable
 
@@ -119,7 +120,15 @@ def _head(table: SensitivityTable) -> str:
         "manifest": str(note.get("hash", "")),
     }
     rows = "".join(f"<tr><th>{name}</th><td>{_safe(str(value))}</td></tr>" for name, value in facts.items())
-    return f'<table class="facts">{rows}</table>'
+    short = "".join(f"<p>{_safe(sentence)}</p>" for sentence in _short(table))
+    return f'<table class="facts">{rows}</table>{short}'
+
+
+def _short(table: SensitivityTable) -> list[str]:
+    """What the analyses' clips are too few frames for, besides drift, which has a section."""
+    configs = (note.get("config", {}) for note in table.manifest.get("merged", [table.manifest]))
+    found = dict.fromkeys(short_for_ranking(config["frames"]) for config in configs if "frames" in config)
+    return [sentence for sentence in found if sentence]
 
 
 def _floor(table: SensitivityTable) -> str:
@@ -151,10 +160,9 @@ def _longest(table: SensitivityTable) -> int:
 
 def _drift_note(table: SensitivityTable) -> str:
     frames = _longest(table)
-    short = "" if frames >= 32 else " Fewer than 32 frames say little about drift."
     return (
         f"ΔJ(t)/R over {frames} frames, one intra frame (not shown), mean over λ. Slope by least squares over frames"
-        f" 2 to {frames}, 95 % interval from the clips.{short}"
+        f" 2 to {frames}, 95 % interval from the clips. {short_for_drift(frames)}"
     )
 
 
