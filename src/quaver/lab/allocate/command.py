@@ -26,7 +26,7 @@ from quaver.lab.costs.table import totals
 from quaver.lab.costs.workload import Workload
 from quaver.lab.manifest import clips_note, digest, sealed
 from quaver.lab.models.codec import Codec
-from quaver.lab.models.layers import ACTIVATION_BITS, WEIGHT_BITS, WIDE_BITS
+from quaver.lab.models.precision import widest
 from quaver.lab.models.weights import read_codec, weights_hash
 from quaver.lab.quant.plan import QuantPlan
 from quaver.runtime.model import load_model
@@ -157,9 +157,9 @@ def measured(allocation: Allocation, plan: QuantPlan, clips: ClipSet) -> QuantPl
 
 def _in_integers(scores: Scores, layers: Sequence[Layer]) -> Scores:
     """Without the widths that no file of Quaver's codec can have (`models.precision`)."""
-    own = {layer.call_site for layer in layers if layer.op == "pointwise" and not layer.shared_input}
+    most = {layer.call_site: widest(layer.op == "pointwise", layer.shared_input) for layer in layers}
 
     def legal(site: str, kind: str, bits: int) -> bool:
-        return bits <= (WEIGHT_BITS if kind == "w" else WIDE_BITS if site in own else ACTIVATION_BITS)
+        return site not in most or bits <= most[site]["wa".index(kind)]
 
     return replace(scores, layers={key: zeta for key, zeta in scores.layers.items() if legal(*key)})

@@ -54,6 +54,12 @@ def shape_for(codec: Codec, plan: QuantPlan) -> dict[str, Wire]:
     return wires
 
 
+def widest(pointwise: bool, shared: bool) -> tuple[int, int]:
+    """The most weight and activation bits that a layer may have. pointwise: a 1x1 layer, not depthwise. shared: its
+    input is stored for other layers too."""
+    return WEIGHT_BITS, WIDE_BITS if pointwise and not shared else ACTIVATION_BITS
+
+
 def zero_points(wires: Mapping[str, Wire]) -> dict[str, int]:
     """Of the inputs that have a scale of their own after `shape_for`; those alike may share it. Those left out are read
     as they are stored for several layers: at 1/64 a step (ports) or with a scale per channel (streams)."""
@@ -95,13 +101,14 @@ def _check(name: str, layer: LayerPlan, conv: Conv) -> None:
 
 
 def _check_wide(name: str, layer: LayerPlan, wire: Wire) -> None:
-    bits, conv = layer.activation_bits, wire.conv
+    bits, conv, shared = layer.activation_bits, wire.conv, wire.source.shared
     if bits is None or bits <= ACTIVATION_BITS:
         return
+    pointwise = conv.kernel == conv.groups == 1
     said = f"{name}: {bits} activation bits; profile 1 runs {ACTIVATION_BITS + 1} to {WIDE_BITS}"
-    if conv.kernel > 1 or conv.groups > 1:
-        raise UsageError(f"{said} in 1x1 layers alone, 2 to {ACTIVATION_BITS} in this one")
-    if wire.source.shared:
+    if bits > widest(pointwise, shared)[1]:
+        if not pointwise:
+            raise UsageError(f"{said} in 1x1 layers alone, 2 to {ACTIVATION_BITS} in this one")
         raise UsageError(f"{said} where the input is this layer's own; this one reads a port or stream of 8 bits")
     if layer.split or layer.group_bits is not None:
         raise UsageError(f"{said} for all input channels alike, none split and none with bits of its own")
