@@ -102,6 +102,17 @@ def test_200_layers_of_30_options_under_3_budgets(share: Fraction, capfd: pytest
     assert capfd.readouterr().out == ""  # HiGHS's debugging line stays away
 
 
+def test_a_large_zeta_does_not_blur_the_others() -> None:
+    """An option a thousand times as bad as any other, too cheap to be left out, that no answer has."""
+    options = network(30, seed=1)
+    problem = Problem(options, within(options, Fraction(1, 2)))
+    best = solve(problem, 30)
+    worst = max(option.zeta for own in options.values() for option in own)
+    bad = Option(LayerPlan(2, 2), 1000 * worst, dict.fromkeys(problem.budgets, Fraction(0)))
+    found = solve(replace(problem, options=options | {"l0": [*options["l0"], bad]}), 30)
+    assert best.gap == found.gap == 0 and found.choice == best.choice
+
+
 def test_an_answer_far_from_its_proof_is_no_worse_than_greed() -> None:
     problem = Problem(network(12, 1), within(network(12, 1), Fraction(1, 2)))
     worst = max(legal_first(problem), key=problem.zeta)

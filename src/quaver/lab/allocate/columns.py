@@ -1,6 +1,6 @@
 """The integer programme as columns and rows for HiGHS: one column per option and pair, rows for layers, budgets, ties
 and pairs. HiGHS's tolerances are absolute: budget rows count from each layer's cheapest option and are divided by
-their largest entry, the objective by its."""
+their largest entry, the objective by its and then by what the answer is about worth."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from scipy.sparse import csr_array, vstack
 from quaver.lab.allocate.problem import Option, Problem
 
 Vector = NDArray[np.float64]
+_LARGE = 100  # what an answer's value is to HiGHS
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +76,16 @@ class Columns:
         gap: float,
         time_limit: float,
         allowed: NDArray[np.bool_] | None = None,
+        unit: float = 1.0,
     ) -> Found | None:
-        """The best choice of `allowed` columns, to a relative `gap`; None where none was found in time."""
+        """The best choice of `allowed` columns, to a relative `gap`; None where none was found in time. unit: about as
+        much as the answer's value, beside which HiGHS's tolerances, and the gap of 1e-6 that it stops at, shall be
+        little."""
         use = np.flatnonzero(allowed) if allowed is not None else np.arange(len(objective))
         limits = [LinearConstraint(self._budgets[:, use], -np.inf, self._room(slack))] if self.problem.budgets else []
         with _quiet():
             result = milp(
-                objective[use],
+                objective[use] * (_LARGE / unit),
                 integrality=(use < self.choices).astype(int),
                 bounds=Bounds(0, 1),
                 constraints=[LinearConstraint(self._rows[:, use], self._lower, self._upper), *limits],
@@ -92,17 +96,20 @@ class Columns:
         x = np.zeros(len(objective))
         x[use] = result.x
         bound = result.mip_dual_bound
-        return Found(self._choice(x), float(result.fun), -np.inf if bound is None else float(bound) * self.scale)
+        back = unit / _LARGE
+        return Found(
+            self._choice(x), float(result.fun) * back, -np.inf if bound is None else float(bound) * back * self.scale
+        )
 
-    def relax(self, slack: Mapping[str, Fraction]) -> Relaxed | None:
-        """None where not even fractions of options keep the budgets."""
+    def relax(self, slack: Mapping[str, Fraction], unit: float = 1.0) -> Relaxed | None:
+        """None where not even fractions of options keep the budgets. unit: as above."""
         equal = self._lower == self._upper
         above, below = np.isfinite(self._lower) & ~equal, np.isfinite(self._upper) & ~equal
         rows = vstack([self._budgets, self._rows[below], -self._rows[above]], format="csr")
         limits = np.concatenate([self._room(slack), self._upper[below], -self._lower[above]])
         with _quiet():
             result = linprog(
-                self.objective,
+                self.objective * (_LARGE / unit),
                 A_ub=rows if rows.shape[0] else None,
                 b_ub=limits if rows.shape[0] else None,
                 A_eq=self._rows[equal],
@@ -112,13 +119,14 @@ class Columns:
             )
         if result.status != 0:
             return None
+        back = unit / _LARGE
         prices = {
-            key: max(0.0, float(-marginal * self.scale / float(self._largest[key])))
+            key: max(0.0, float(-marginal * back * self.scale / float(self._largest[key])))
             for key, marginal in zip(self.problem.budgets, np.asarray(result.ineqlin.marginals), strict=False)
         }
-        reduced = np.asarray(result.lower.marginals, np.float64).copy()
+        reduced = np.asarray(result.lower.marginals, np.float64) * back
         reduced[self.choices :] = 0.0  # pairs follow their options
-        return Relaxed(float(result.fun), reduced, prices)
+        return Relaxed(float(result.fun) * back, reduced, prices)
 
     def _options(self) -> Iterator[Option]:
         return (self.problem.options[name][place] for name, places in self.kept.items() for place in places)

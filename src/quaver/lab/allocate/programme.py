@@ -16,6 +16,7 @@ from quaver.lab.allocate.problem import TOLERANCE, Problem, Solution
 _ROUGH = 1e-3  # of zeta, relatively: good enough to tell which options can still matter
 _FEW = 400  # options that need no preparation
 _CORE = 2  # options per layer, the most promising ones, that the rough answer is found among
+_LEAST = 1e-4  # of the largest zeta: answers below are solved as if they were worth that much
 _FREE = Fraction(10) ** 30
 _FAR = 0.01  # gap from which greed is asked
 
@@ -71,14 +72,16 @@ def _search(columns: Columns, slack: Mapping[str, Fraction], end: float) -> tupl
     relaxed = columns.relax(slack)
     if relaxed is None:
         return None, {}
+    unit = max(abs(relaxed.value), _LEAST)
+    relaxed = columns.relax(slack, unit) or relaxed
     rough, reach = None, math.inf
     if columns.choices > _FEW:
         reduced = sorted(relaxed.reduced[: columns.choices])
         core = reduced[min(len(reduced) - 1, _CORE * len(columns.kept))]
-        rough = columns.minimise(columns.objective, slack, _ROUGH, _left(end) / 4, relaxed.reduced <= core)
+        rough = columns.minimise(columns.objective, slack, _ROUGH, _left(end) / 4, relaxed.reduced <= core, unit)
         if rough is not None:
             reach = (rough.value - relaxed.value) * (1 + 1e-9) + 1e-12
-    found = columns.minimise(columns.objective, slack, TOLERANCE / 2, _left(end), relaxed.reduced <= reach)
+    found = columns.minimise(columns.objective, slack, TOLERANCE / 2, _left(end), relaxed.reduced <= reach, unit)
     if found is None or (rough is not None and rough.value < found.value):
         if rough is None:
             return None, {}
