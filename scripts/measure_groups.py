@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     parser.add_argument("--steps", type=int, default=0, help="of training in integers; 0: calibration alone")
     parser.add_argument("--search", type=int, default=100, help="steps of the search for groups")
-    parser.add_argument("--limit", type=int, default=16, help="groups that a search begins with")
+    parser.add_argument("--limit", type=int, default=None, help="groups that a search begins with; one per channel")
     parser.add_argument(
         "--mu",
         type=float,

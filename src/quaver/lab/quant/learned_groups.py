@@ -34,8 +34,8 @@ from quaver.lab.quant.grouping import Groups, numbered
 from quaver.lab.quant.plan import QuantPlan
 from quaver.lab.quant.scale import Scale
 
-_FAR = 8.0  # logarithm of how much likelier a channel begins with its own scale than with the farthest one
-_OWN = 3.0  # and than with one that is the same, but another channel's
+_NEAR = 0.05  # logarithm of a ratio of scales that costs a channel little
+_OWN = 3.0  # logarithm of how much likelier a channel begins in its own group than in another of the same scale
 _ORDER = 0.25
 
 
@@ -55,7 +55,8 @@ class RelaxedGroups(nn.Module):
         places = torch.linspace(0, len(own) - 1, count).round().long()
         centres = own.sort(stable=True).values[places] if count < len(own) else own
         apart = (own[:, None] - centres).abs()
-        logits = -_FAR * apart / apart.max().clamp(min=1e-6)
+        # As likely as (1 + distance)^-2: near scales are told apart, far ones stay within reach, so that groups merge.
+        logits = -2 * torch.log1p(apart / _NEAR)
         self.logits = nn.Parameter(logits + _OWN * (torch.eye(count) if count == len(own) else 0))
         self.favour = nn.Parameter(torch.zeros(count))
         self.log_step = nn.Parameter(centres.clone())
