@@ -21,8 +21,8 @@ from quaver.media.frame import Frame, VideoFormat
 from quaver.runtime.model import load_model, read_model, save_model
 from quaver.runtime.patches import NETWORKS, PatchTable, round_codes
 
+from .random_plans import STAGE, random_codec
 from .test_integer_path import FORMAT, moving, sequence
-from .test_precision import STAGE, random_codec
 
 # Of 2 x 2 x 2 x 3 classes; features of the clips lie on both sides of each.
 THRESHOLDS = {"levels": (375,), "motion": (140,), "gradient": (86000,), "change": (60000, 66000)}

@@ -21,8 +21,8 @@ from quaver.lab.quant.plan import QuantPlan
 from quaver.lab.train.recipes import Recipe, Stage
 from quaver.runtime.model import load_model, read_model
 
+from .random_plans import random_codec
 from .test_integer_path import FORMAT, moving
-from .test_precision import random_codec
 from .test_training import clips
 
 __all__ = ["clips"]

@@ -27,8 +27,8 @@ from quaver.lab.train.objective import run_sequence
 from quaver.runtime.model import save_model
 from quaver.runtime.packing import pack_arrays
 
+from .random_plans import STAGE, assert_exact, random_codec
 from .test_integer_path import moving, sequence
-from .test_precision import STAGE, assert_exact, random_codec
 
 LEAVE, ENTER = "inter.decoder.trunk.blocks.0.leave", "inter.loop.enter"
 READER = "inter.decoder.trunk.blocks.0.widen"
