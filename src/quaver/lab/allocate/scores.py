@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from math import isnan
 from typing import TYPE_CHECKING
 
@@ -16,18 +17,23 @@ if TYPE_CHECKING:
     from quaver.lab.analyse.table import SensitivityTable
 
 Key = tuple[str, str, int]  # call site (or module), "w", "a" or "wa", bits
+# In standard errors: rounding happens to help on some clips, and a programme that may choose among hundreds finds all
+# those. With a whole one, which all parts of a plan have, their sum is far too high (docs/laboratory/allocation.md).
+CAUTION = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
     """layers, modules: zeta where only this call site (only this module) has so many bits, and the rest is float.
-    channels: by (call site, kind), bits -> zeta of each channel. pairs: of modules, beyond the sum of their own."""
+    channels: by (call site, kind), bits -> zeta of each channel. pairs: of modules, beyond the sum of their own.
+    errors: standard errors of layers, where they are known."""
 
     model_hash: str
     layers: Mapping[Key, float]
     channels: Mapping[tuple[str, str], Mapping[int, tuple[float, ...]]] = field(default_factory=dict)
     modules: Mapping[Key, float] = field(default_factory=dict)
     pairs: tuple[Pair, ...] = ()
+    errors: Mapping[Key, float] = field(default_factory=dict)
 
     def bits(self, call_site: str, kind: str) -> list[int]:
         """Widths that were scored, ascending."""
@@ -45,19 +51,43 @@ class Scores:
         return replace(self, layers=layers)
 
     def fitted(self) -> Scores:
-        """zeta(b) = c 4^-b of every call site and kind, with the c >= 0 that fits its measured widths best in squares;
-        and so for all widths between the first and the last of them.
+        """What can be believed of every call site and kind at its measured widths, and at those between.
 
-        Loss is of second order in the error, and the error's square falls by four with a bit: few bits show c far above
-        the noise, and what is measured at more bits, where a layer's loss is mostly noise, hardly changes it.
+        From the fewest bits up. Loss is of second order in the error, whose square falls by four with a bit; so
+        zeta 4^-n is expected n bits further on, within zeta 2^-n, since few bits may have lost all that can be lost.
+        The measurement counts beside that by its own error, as means of normal distributions do: much at few bits, and
+        little where losses drown in noise. CAUTION of what is left of the error is added. Between measured widths zeta
+        falls by equal factors.
         """
         layers: dict[Key, float] = {}
         for site, kind in dict.fromkeys((site, kind) for site, kind, _ in self.layers):
-            widths = self.bits(site, kind)
-            product = sum(self.layers[site, kind, bits] * 4.0**-bits for bits in widths)
-            scale = max(0.0, product / sum(16.0**-bits for bits in widths))
-            layers |= {(site, kind, bits): scale * 4.0**-bits for bits in range(widths[0], widths[-1] + 1)}
-        return replace(self, layers=layers)
+            believed: dict[int, float] = {}
+            mean, spread, before = 0.0, 0.0, 0
+            for bits in self.bits(site, kind):
+                zeta, error = self.layers[site, kind, bits], self.errors.get((site, kind, bits))
+                if not believed:
+                    mean, spread = max(0.0, zeta), error or 0.0
+                else:
+                    most, prior = mean, mean * 4.0 ** (before - bits)
+                    width = mean * 2.0 ** (before - bits)
+                    error = width if error is None else error
+                    share = width**2 / (width**2 + error**2) if width > 0 else 0.0
+                    mean = min(most, max(0.0, prior + share * (zeta - prior)))
+                    spread = share**0.5 * error
+                believed[bits] = min(mean + CAUTION * spread, believed.get(before, float("inf")))
+                before = bits
+            layers |= {(site, kind, bits): zeta for bits, zeta in _between(believed).items()}
+        return replace(self, layers=layers, errors={})
+
+
+def _between(believed: Mapping[int, float]) -> dict[int, float]:
+    """All widths from the first to the last."""
+    result = dict(believed)
+    for low, high in pairwise(believed):
+        first, last = believed[low], believed[high]
+        factor = (last / first) ** (1 / (high - low)) if first > 0 and last > 0 else 0.25
+        result |= {bits: first * factor ** (bits - low) for bits in range(low + 1, high)}
+    return result
 
 
 def table_scores(table: SensitivityTable) -> Scores:
@@ -67,38 +97,33 @@ def table_scores(table: SensitivityTable) -> Scores:
     hashes = table.rows["model_hash"].unique().to_list()
     if len(hashes) != 1:
         raise UsageError(f"the table holds {len(hashes)} models; one is legal")
-    found = {level: _scores(table, level) for level in ("layer", "module", "pair")}
-    if not found["layer"]:
+    layers, errors = _scores(table, "layer")
+    if not layers:
         raise UsageError('the table scores no layers with one part quantized; analyse at level "layer" first')
     pairs = []
-    for (name, kind, bits), zeta in found["pair"].items():
+    for (name, kind, bits), zeta in _scores(table, "pair")[0].items():
         first, _, second = name.partition(" + ")
         pairs.append(Pair((first, kind, bits), (second, kind, bits), zeta))
-    return Scores(hashes[0], found["layer"], _channels(table), found["module"], tuple(pairs))
+    return Scores(hashes[0], layers, _channels(table), _scores(table, "module")[0], tuple(pairs), errors)
 
 
-def _scores(table: SensitivityTable, level: str) -> dict[Key, float]:
-    """Of a part that has several, an estimate from measurements counts more than a prediction.
-
-    What is believed is one standard error above what was measured, and no less than that: an error of rounding happens
-    to help on some clips, and a programme that may choose among hundreds finds all that did.
-    """
+def _scores(table: SensitivityTable, level: str) -> tuple[dict[Key, float], dict[Key, float]]:
+    """zeta and standard error of a part; where it has several, an estimate from measurements counts more than a
+    prediction."""
     modes = set(table.means.filter(level=level)["mode"])
     sources = [table.scores(level, "add")] + ([table.estimates(level)] if "open" in modes else [])
-    ranked: dict[Key, tuple[bool, float]] = {}
+    ranked: dict[Key, tuple[bool, float, float | None]] = {}
     for row in (row for rows in sources for row in rows.iter_rows(named=True)):
         key = row["call_site"], row["kind"], row["bits"]
         if row["kind"] not in ("w", "a", "wa") or row["channel"] is not None or row["zeta"] is None:
             continue
         error = row["stderr"]
-        caution = 0.0 if error is None or isnan(error) else float(error)
-        new = (
-            row["source"] != "predicted",
-            float(row["zeta"]) if not caution else max(0.0, float(row["zeta"])) + caution,
-        )
+        known = None if error is None or isnan(error) else float(error)
+        new = (row["source"] != "predicted", float(row["zeta"]), known)
         if key not in ranked or new[0] >= ranked[key][0]:
             ranked[key] = new
-    return {key: zeta for key, (_, zeta) in ranked.items()}
+    zetas = {key: zeta for key, (_, zeta, _) in ranked.items()}
+    return zetas, {key: error for key, (_, _, error) in ranked.items() if error is not None}
 
 
 def _channels(table: SensitivityTable) -> dict[tuple[str, str], dict[int, tuple[float, ...]]]:
