@@ -80,6 +80,13 @@ def test_budgets_hold_exactly() -> None:
     assert found.costs["bytes"] <= 2 * large + 1 and found.zeta == 1.0
 
 
+def test_budgets_hold_exactly_where_the_solver_sees_no_difference() -> None:
+    """Times are sums of floats: a choice may break its budget by the last bit."""
+    over = Option(LayerPlan(4, 8), 0.0, {"ms": 1 + Fraction(1, 10**14)})
+    found = solve(Problem({"a": [over, Option(LayerPlan(2, 8), 1.0, {"ms": Fraction(1, 2)})]}, {"ms": Fraction(1)}))
+    assert found.zeta == 1.0 and found.costs["ms"] == Fraction(1, 2)
+
+
 def test_ties_without_common_bits() -> None:
     a, b = ([Option(LayerPlan(bits, 8), 0.0, {"bytes": Fraction(1)})] for bits in (2, 4))
     with pytest.raises(UsageError, match="no bits in common"):

@@ -69,6 +69,10 @@ class Columns:
         own = [float(cost / self._largest[budget]) for cost in self._above(budget)]
         return np.array(own + [0.0] * len(self.problem.pairs))
 
+    def tolerance(self, budget: str) -> Fraction:
+        """By how much HiGHS may break a budget without noticing."""
+        return self._largest[budget] / 10**6
+
     def minimise(
         self,
         objective: Vector,

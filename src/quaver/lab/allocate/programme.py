@@ -39,8 +39,8 @@ def solve(problem: Problem, time_limit: float = 4.0) -> Solution:
             bound = min(zeta, found.bound)
             solution = Solution(found.choice, zeta, problem.costs(found.choice), bound, prices, seconds)
             return _no_worse_than_greed(problem, solution)
-        # The solver's tolerance let a budget pass: ask for that much less.
-        slack = {key: slack[key] + 2 * excess.get(key, Fraction(0)) for key in slack}
+        # The solver's tolerance let a budget pass: ask for that much less, and for enough that it notices.
+        slack |= {key: slack[key] + 2 * max(over, columns.tolerance(key)) for key, over in excess.items()}
     raise UsageError("the solver's rounding breaks the budgets; make them a little wider")
 
 
