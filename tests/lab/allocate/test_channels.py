@@ -46,6 +46,8 @@ def test_channels_share_what_the_layer_loses() -> None:
     assert found[2] == (0.25, 0.75) and found[4] == pytest.approx((0.1, 0.3)) and found[7] == (0.0, 0.0)
     assert found[0] == (0.5, 0.5)  # as much more than alone as at 2 bits
     assert calibrated({4: [0.0, -1.0]}, {4: 1.0})[4] == (0.5, 0.5)
+    # The second channel's share grows from 2 to 8 bits, its loss does not.
+    assert calibrated({2: [1.0, 0.0], 8: [0.0, 1.0]}, {2: 1.0, 8: 0.1}) == {2: (1.0, 0.1), 8: (0.0, 0.1)}
 
 
 def test_incomplete_scores_are_refused() -> None:

@@ -58,7 +58,8 @@ def calibrated(channels: Mapping[int, Sequence[float]], layer: Mapping[int, floa
     """Scores of channels at every width that the layer was scored at.
 
     Channels are scored one at a time, at few widths, and their errors add up differently: each takes its share, at the
-    nearest width, of what the whole layer loses. Pruning (0 bits) is kept where it was scored, scaled alike.
+    nearest width, of what the whole layer loses, and no less than with more bits. Pruning (0 bits) is kept where it was
+    scored, scaled alike.
     """
     widths = [bits for bits in channels if bits > 0]
     if not widths:
@@ -69,6 +70,8 @@ def calibrated(channels: Mapping[int, Sequence[float]], layer: Mapping[int, floa
         total = sum(values)
         shares = [value / total for value in values] if total > 0 else [1 / len(values)] * len(values)
         result[bits] = tuple(share * max(0.0, zeta) for share in shares)
+    for more, few in pairwise(sorted(result, reverse=True)):  # shares change from width to width
+        result[few] = tuple(max(pair) for pair in zip(result[few], result[more], strict=True))
     if 0 in channels:
         near = _nearest(list(layer), 0)
         total = sum(max(0.0, value) for value in channels[_nearest(widths, near)])
