@@ -10,7 +10,7 @@ import csv
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from math import ceil
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 import polars as pl
 import torch
 from scipy.stats import spearmanr
-from torch import Tensor
+from torch import Tensor, nn
 
 from quaver.lab.allocate.measured import measure_plan
 from quaver.lab.analyse import AnalyseConfig, ClipSet, CodecAdapter, SensitivityTable, analyse, choose_clips
@@ -34,8 +34,8 @@ from quaver.lab.quant import QuantPlan
 
 RATE = 1.5e-3  # of learning, a fifth in the last third
 WARM = 100  # steps in which it grows to that
-FIRST, FULL = 0.25, 0.5  # share of training with the loss `before`; from which on the codec's rate counts in full
-LEAST = 0.1  # share of it that counts until FIRST: latents learn what they are for before what they cost
+RISE = 0.25  # share of training, after that with the loss `before`, in which the codec's rate grows to its full
+LEAST = 0.1  # share of it that counts first: latents learn what they are for before what they cost
 BITS = (3, 4, 6)  # that are scored: few, so that losses stand out of the noise; others are fitted
 UNIFORM = (5, 5)  # bits of weights and inputs whose operations the allocated plan may spend
 SCORES = ("zeta", "closed", "open")  # the estimate, and what it is made of
@@ -48,7 +48,9 @@ Loss = Callable[[Any, Sequence[Planes], Tensor], Tensor]  # of adapter, frames, 
 @dataclass(frozen=True)
 class Study:
     """steps: of training, on `batch` sequences of `unroll` frames. size: of crops. frames, clips: to score parts on.
-    before: the first steps' loss, if it is another than J. note: what the table's line on the codec says beside."""
+    before: the first steps' loss, if it is another than J, in the share `first`; photos: those steps see photos that
+    move, no videos. slow: learning rates over the others', by how parameters' names begin, and after the first steps
+    times `late`. note: what the table's line says beside."""
 
     make: Callable[[], CodecAdapter]
     steps: int
@@ -58,6 +60,10 @@ class Study:
     frames: int = 4
     clips: int = 8
     before: Loss | None = None
+    first: float = 0.25
+    photos: bool = False
+    slow: Mapping[str, float] = field(default_factory=dict)
+    late: float = 1.0
     note: str = ""
 
 
@@ -66,19 +72,24 @@ def train(study: Study, cache: ClipCache, seed: int) -> CodecAdapter:
     torch.manual_seed(seed)
     adapter = study.make()
     parameters = list(adapter.module.parameters())
-    optimizer = torch.optim.Adam(parameters, RATE)
+    groups = paces(adapter, study.slow)
+    optimizer = torch.optim.Adam([{"params": group} for _, group in groups], RATE)
+    photos = replace(cache, clips=tuple(clip for clip in cache.clips if clip.photo))
     points = torch.zeros(study.batch, dtype=torch.long)
     for step in range(study.steps):
         done = step / study.steps
-        optimizer.param_groups[0]["lr"] = RATE * min(1.0, (step + 1) / WARM) * (1.0 if 3 * done < 2 else 0.2)
-        batch = make_batch(cache, seed, step, study.size, study.batch, study.unroll)
+        early = study.before is not None and done < study.first
+        for (pace, _), group in zip(groups, optimizer.param_groups, strict=True):
+            late = 1.0 if early or pace == 1 else study.late
+            group["lr"] = late * pace * RATE * min(1.0, (step + 1) / WARM) * (1.0 if 3 * done < 2 else 0.2)
+        seen = photos if early and study.photos else cache
+        batch = make_batch(seen, seed, step, study.size, study.batch, study.unroll)
         frames = [(tensor(batch.y[:, t]), tensor(batch.u[:, t]), tensor(batch.v[:, t])) for t in range(study.unroll)]
-        if study.before is not None and done < FIRST:
+        if early and study.before is not None:
             cost = study.before(adapter, frames, points).mean()
         else:
-            cost = closed_loop(
-                adapter, frames, points, LEAST + (1 - LEAST) * min(1, max(0, done - FIRST) / (FULL - FIRST))
-            )
+            counted = LEAST + (1 - LEAST) * min(1, max(0, done - study.first) / RISE)
+            cost = closed_loop(adapter, frames, points, counted)
         optimizer.zero_grad()
         cost.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -86,6 +97,15 @@ def train(study: Study, cache: ClipCache, seed: int) -> CodecAdapter:
         if step % 100 == 0 or step == study.steps - 1:
             print(f"seed {seed}, step {step}: loss {cost.item():.3f}", flush=True)
     return adapter
+
+
+def paces(adapter: CodecAdapter, slow: Mapping[str, float]) -> list[tuple[float, list[nn.Parameter]]]:
+    """Parameters by how fast they learn."""
+    groups = dict[float, list[nn.Parameter]]()
+    for name, parameter in adapter.module.named_parameters():
+        pace = next((pace for start, pace in slow.items() if name.startswith(start)), 1.0)
+        groups.setdefault(pace, []).append(parameter)
+    return list(groups.items())
 
 
 def tensor(plane: Bytes) -> Tensor:

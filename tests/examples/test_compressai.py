@@ -15,8 +15,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 pytest.importorskip("compressai", reason="not among the extras: it pins old packages, see examples/README.md")
 
 from examples.compressai.adapter import CompressAIAdapter, ImageAdapter, ScaleSpaceFlowAdapter
-from examples.compressai.flow import narrow_flow
-from examples.study import uniform_and_allocated
+from examples.compressai.flow import INSIDE, SLOW, narrow_flow
+from examples.compressai.training import motion_first
+from examples.study import paces, uniform_and_allocated
 
 from quaver.lab.analyse import AnalyseConfig, ClipSet, analyse
 from quaver.lab.analyse.adapter import module_of, to_rgb
@@ -95,3 +96,28 @@ def test_flow_begins_with_live_latents_and_gradients_everywhere() -> None:
     weights = [adapter.module.get_submodule(name).weight for name in call_sites(adapter.module)]
     slopes = torch.autograd.grad(cost, weights)
     assert all(bool(slope.isfinite().all()) and bool(slope.any()) for slope in slopes)
+
+
+def test_motion_first_teaches_all_but_the_residual() -> None:
+    adapter, clips = adapter_of("ScaleSpaceFlow"), moving(128)
+    assert not is_live(adapter, motion_first(adapter, [clips.frame(0), clips.frame(1)], torch.zeros(1)), "res")
+    for kind in ("img", "motion"):
+        assert is_live(adapter, motion_first(adapter, [clips.frame(0), clips.frame(1)], torch.zeros(1)), kind)
+
+
+def is_live(adapter: CompressAIAdapter, loss: torch.Tensor, kind: str) -> bool:
+    """Whether all weights of encoder, decoder and hyperprior have a gradient; none of them has if it is False."""
+    weights = [
+        adapter.module.get_submodule(name).weight for name in call_sites(adapter.module) if name.startswith(kind)
+    ]
+    slopes = torch.autograd.grad(loss.sum(), weights, allow_unused=True)
+    found = {slope is not None and bool(slope.isfinite().all()) and bool(slope.any()) for slope in slopes}
+    assert len(found) == 1
+    return found.pop()
+
+
+def test_slow_names_weights_that_make_vectors() -> None:
+    groups = dict(paces(adapter_of("ScaleSpaceFlow"), SLOW))
+    assert [tuple(p.shape) for p in groups[0.03]] == [(INSIDE, 3, 5, 5), (3,)]
+    assert sorted(groups) == [0.03, 0.3, 1.0] and len(groups[0.3]) == 14
+    assert sum(map(len, groups.values())) == len(list(adapter_of("ScaleSpaceFlow").module.parameters()))
