@@ -76,6 +76,16 @@ def test_groups_of_channels_become_options_with_bits_of_their_own() -> None:
     assert not [option for option in lone.options[A] if option.plan.group_bits]
 
 
+def test_inputs_that_have_lost_all_get_no_fewer_bits_by_channel() -> None:
+    """From 4 to 2 bits the loss hardly grows: what channels lose there no derivative tells."""
+    layers = {**SCORES.layers, (A, "a", 2): 0.3, (A, "a", 3): 0.28, (A, "a", 4): 0.25, (A, "a", 5): 0.01}
+    layers |= {(A, "a", bits): 0.01 * 4.0 ** (5 - bits) for bits in (6, 7, 8)}
+    scores = replace(SCORES, layers=layers, channels={(A, "a"): {4: (8.0, 4.0, 0.01, 0.01)}})
+    problem = build_problem(Choices(LAYERS, scores), {"bops": Fraction(10**9)})
+    mixed = [option.plan.group_bits for option in problem.options[A] if option.plan.group_bits]
+    assert mixed and min(min(bits) for bits in mixed) == 4
+
+
 def test_points_of_channels_have_widths_that_the_machine_runs() -> None:
     """8 bits were scored and the machine has 7: no point is lost to them."""
     scores = replace(SCORES, channels={(A, "w"): {2: tuple(2.0**c for c in range(8))}}).fitted()
