@@ -59,14 +59,13 @@ def analyse(
     )
     qualities = _numbers("--lambdas", lambdas)
     console = Console(stderr=True)
-    for warning in config.warnings:
-        console.print(warning, soft_wrap=True, highlight=False)
     columns = TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}")
     with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("looking at the model", total=None)
 
         def announce(estimate: Estimate) -> None:
-            bar.print(str(estimate))
+            for line in (*config.warnings, str(estimate)):  # here, so that input that is refused has one line
+                bar.console.print(line, soft_wrap=True, highlight=False)
 
         def show(progress: Progress) -> None:
             left = f"{duration(progress.left)} left"

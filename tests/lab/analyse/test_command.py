@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -115,15 +116,31 @@ def test_options_are_checked_at_once(
         (("--drift-frames", "31"), ["Drift over 31 frames: fewer than 32 say little about drift."]),
     ],
 )
-def test_short_clips_are_said_at_once(
-    options: tuple[str, ...], said: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+def test_short_clips_are_said_where_measuring_begins(
+    options: tuple[str, ...], said: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    from quaver.cli.app import main
+    from quaver.errors import UsageError
+    from quaver.lab.analyse import command
+    from quaver.lab.analyse.run import Estimate
+
+    def measure(*arguments: Any) -> None:
+        arguments[-2](Estimate(1, 0, 1.0, 1.0, 1))
+        raise UsageError("enough")
+
+    monkeypatch.setattr(command, "analyse_checkpoint", measure)
+    with pytest.raises(SystemExit):
+        main(["analyse", "w.safetensors", "--data", "videos", "--out", "out", *options])
+    *lines, _, error = capsys.readouterr().err.splitlines()
+    assert lines == said and "enough" in error
+
+
+def test_refused_input_has_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     from quaver.cli.app import main
 
     with pytest.raises(SystemExit):
-        main(["analyse", "none.safetensors", "--data", str(tmp_path), "--out", str(tmp_path / "out"), *options])
-    *lines, error = capsys.readouterr().err.splitlines()
-    assert lines == said and "none.safetensors" in error
+        main(["analyse", "none.safetensors", "--data", str(tmp_path), "--out", str(tmp_path / "out"), "--frames", "7"])
+    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 def test_starting_is_light() -> None:
