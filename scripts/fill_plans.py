@@ -35,7 +35,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     comment = arguments.rows.read_text().splitlines()[0].removeprefix("# ")
-    scores = table_scores(SensitivityTable.load(arguments.table)).fitted()
+    scores = table_scores(SensitivityTable.load(arguments.table)).believed()
     profile, whole = load_profile(arguments.profile), shaped(arguments.checkpoint, QuantPlan({}))
     found = {}
     for name in arguments.plans:

@@ -6,13 +6,13 @@ import argparse
 from pathlib import Path
 
 from clips_apart import halves
+from training_clips import clip_cache
 
 from quaver.lab.analyse.clips import choose_clips
 from quaver.lab.analyse.score import float_curves
 from quaver.lab.costs import fixed
 from quaver.lab.costs.measure import Timing, graph_ms, skeleton_entry
 from quaver.lab.costs.workload import Workload
-from quaver.lab.data.cache import build_cache
 from quaver.lab.lower.model import bring_to, layer_inputs
 from quaver.lab.models.codec import Codec
 from quaver.lab.models.weights import read_codec, weights_hash
@@ -32,8 +32,7 @@ class Bench:
 
     def __init__(self, arguments: argparse.Namespace, clips: int = 6) -> None:
         self.checkpoint, self.skeleton = arguments.checkpoint, load_model("skeleton")
-        cache = build_cache(arguments.train, arguments.cache or arguments.work / "clips", arguments.exclude)
-        self.to_use, apart = halves(cache)
+        self.to_use, apart = halves(clip_cache(arguments))
         self.apart = choose_clips(apart, clips, 8, 128)
         codec = self.codec()
         self.sites, self.model_hash = list(wiring(codec)), weights_hash(codec)

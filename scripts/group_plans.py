@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from training_clips import clip_cache, study_parser
 
 from quaver.lab.analyse.clips import choose_clips
 from quaver.lab.analyse.score import float_curves
@@ -60,14 +61,8 @@ WORKLOAD = Workload()
 
 def ground_parser(description: str) -> argparse.ArgumentParser:
     """What every script that stands on a `Ground` is told."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--train", type=Path, required=True)
+    parser = study_parser(description)
     parser.add_argument("--val", type=Path, required=True)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, default=None)
-    parser.add_argument("--exclude", action="append", default=[])
     return parser
 
 
@@ -82,9 +77,8 @@ class Ground:
     """What all rows share: samples of every layer's input and their statistics, clips, the float model's costs."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        cache = arguments.cache or arguments.work / "cache"
         self.arguments, self.skeleton = arguments, load_model("skeleton")
-        self.train = build_cache(arguments.train, cache, arguments.exclude)
+        self.train = clip_cache(arguments, "cache")
         codec = self.codec()
         wires = wiring(codec)
         everything = replace(CALIBRATION, trains=(*CALIBRATION.trains, "motion"))

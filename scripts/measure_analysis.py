@@ -21,15 +21,14 @@ import polars as pl
 import torch
 from clips_apart import halves
 from provenance import comment
+from training_clips import clip_cache, crops
 
 from quaver.evaluate.points import read_table, write_table
 from quaver.lab.analyse.analysis import analyse
-from quaver.lab.analyse.clips import choose_clips
 from quaver.lab.analyse.config import AnalyseConfig
 from quaver.lab.analyse.proxies import rank_correlation
 from quaver.lab.analyse.quaver_adapter import QuaverAdapter
 from quaver.lab.analyse.table import SensitivityTable
-from quaver.lab.data.cache import build_cache
 
 HEADER = ("checkpoint", "what", "level", "kind", "bits", "count", "value", "model_hash", "seconds_cpu", "seconds")
 QUALITIES = 20, 44
@@ -37,8 +36,7 @@ QUALITIES = 20, 44
 
 def analysed(checkpoint: Path, arguments: argparse.Namespace) -> tuple[SensitivityTable, float, float]:
     """The table, and what measuring took of the processor and by the clock, summed over earlier runs and workers."""
-    cache = halves(build_cache(arguments.train, arguments.cache or arguments.work / "clips", arguments.exclude))[0]
-    clips = choose_clips(cache, arguments.clips, arguments.frames, arguments.size)
+    clips = crops(arguments, halves(clip_cache(arguments))[0])
     folder, bits = arguments.work / checkpoint.stem, tuple(int(b) for b in arguments.bits.split(","))
     if not arguments.layers and (folder / "sensitivity.parquet").exists() and (folder / "seconds").exists():
         used, clock = (float(text) for text in (folder / "seconds").read_text().split())

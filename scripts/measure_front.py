@@ -20,6 +20,7 @@ import torch
 from front_bench import WORKLOAD, Bench
 from front_plans import Wanted, plans
 from provenance import comment
+from training_clips import study_parser
 
 from quaver.errors import UsageError
 from quaver.evaluate.points import read_table, write_table
@@ -102,14 +103,8 @@ def unscored(bench: Bench, arguments: argparse.Namespace) -> Allocation:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("checkpoint", type=Path)
+    parser = study_parser(__doc__.splitlines()[0])
     parser.add_argument("--table", type=Path, default=None)
-    parser.add_argument("--train", type=Path, required=True)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, default=None)
-    parser.add_argument("--exclude", action="append", default=[])
     parser.add_argument("--profile", default="onnx-cpu", help="of the machine that this runs on")
     parser.add_argument("--clips", type=int, default=6, help="to measure on")
     parser.add_argument("--channels", action="store_true", help="also bits per channel; the table must score channels")

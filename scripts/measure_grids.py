@@ -23,7 +23,6 @@ import argparse
 import time
 from collections.abc import Mapping, Sequence
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,18 +30,18 @@ import torch
 from numpy.typing import NDArray
 from provenance import comment
 from scipy.stats import rankdata
+from training_clips import add_crops, clip_cache, crops, study_parser
 
 from quaver.evaluate.points import write_table
 from quaver.lab.analyse.adapter import Grids, State
 from quaver.lab.analyse.bench import Bench, Setup
 from quaver.lab.analyse.cache import ResultCache
-from quaver.lab.analyse.clips import ClipSet, choose_clips
+from quaver.lab.analyse.clips import ClipSet
 from quaver.lab.analyse.closed_loop import Curves, run
 from quaver.lab.analyse.jobs import Job, Part
 from quaver.lab.analyse.quaver_adapter import QuaverAdapter
 from quaver.lab.analyse.quaver_grids import VALUES
 from quaver.lab.analyse.survey import survey
-from quaver.lab.data.cache import build_cache
 from quaver.lab.manifest import code_hash, digest
 from quaver.lab.models.codec import Codec
 from quaver.lab.models.precision import fit, shape_for
@@ -82,7 +81,7 @@ class Reference:
     """W7A8 in integers, and with one part lowered."""
 
     def __init__(self, arguments: argparse.Namespace, clips: ClipSet, stats: Mapping[str, SiteStats]) -> None:
-        self._weights, self._clips, self._skeleton = arguments.weights, clips, load_model("skeleton")
+        self._weights, self._clips, self._skeleton = arguments.checkpoint, clips, load_model("skeleton")
         self._values = {name: each.values(VALUES) for name, each in stats.items()}
         self._states: list[State] = []
         self.adapter = QuaverAdapter(self._codec({}), QUALITIES, integer=True)
@@ -200,26 +199,17 @@ def part_rows(found: Mapping[tuple[int, Part], dict[str, Values]], kinds: Mappin
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("weights", type=Path)
-    parser.add_argument("--train", type=Path, required=True)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, default=None)
-    parser.add_argument("--exclude", action="append", default=[])
+    parser = study_parser(__doc__.splitlines()[0])
     parser.add_argument("--bits", type=int, nargs="+", default=[4, 3])
     parser.add_argument("--each", type=int, default=2, help="parts of every module and kind")
     parser.add_argument("--modules", action="store_true", help="whole modules as well")
-    parser.add_argument("--clips", type=int, default=6)
-    parser.add_argument("--frames", type=int, default=8)
-    parser.add_argument("--size", type=int, default=64)
+    add_crops(parser, 6, 8, 64)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    cached = build_cache(arguments.train, arguments.cache or arguments.work / "clips", arguments.exclude)
-    clips = choose_clips(cached, arguments.clips, arguments.frames, arguments.size)
-    adapters = {"simulation": Simulation.load(arguments.weights, qualities=QUALITIES)}
-    adapters["integers"] = QuaverAdapter.load(arguments.weights, qualities=QUALITIES)
+    clips = crops(arguments, clip_cache(arguments))
+    adapters = {"simulation": Simulation.load(arguments.checkpoint, qualities=QUALITIES)}
+    adapters["integers"] = QuaverAdapter.load(arguments.checkpoint, qualities=QUALITIES)
     surveys = {name: survey(adapter, clips, clips.frames, arguments.bits) for name, adapter in adapters.items()}
     benches = {name: Bench(Setup(adapter, clips, surveys[name], 0)) for name, adapter in adapters.items()}
     reference = Reference(arguments, clips, adapters["simulation"].stats)

@@ -9,46 +9,33 @@ usage: measure_proxies.py WEIGHTS --train DIR --work DIR --out results/proxies.t
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import polars as pl
 import torch
 from clips_apart import halves
 from provenance import comment
+from training_clips import add_crops, clip_cache, crops, study_parser
 
 from quaver.evaluate.points import write_table
 from quaver.lab.analyse.analysis import analyse
-from quaver.lab.analyse.clips import choose_clips
 from quaver.lab.analyse.config import AnalyseConfig
 from quaver.lab.analyse.quaver_adapter import QuaverAdapter
-from quaver.lab.data.cache import build_cache
 
 QUALITIES = 20, 44
 HEADER = ("modules", "kind", "bits", "proxy", "closed", "open", "layers", "seconds_cpu")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("weights", type=Path)
-    parser.add_argument("--train", type=Path, required=True)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, default=None)
-    parser.add_argument("--exclude", action="append", default=[])
+    parser = study_parser(__doc__.splitlines()[0])
     parser.add_argument("--bits", default="4")
-    parser.add_argument("--clips", type=int, default=2)
-    parser.add_argument("--frames", type=int, default=8)
-    parser.add_argument("--size", type=int, default=64)
+    add_crops(parser, 2, 8, 64)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    cache = halves(build_cache(arguments.train, arguments.cache or arguments.work / "clips", arguments.exclude))[0]
-    clips = choose_clips(cache, arguments.clips, arguments.frames, arguments.size)
+    clips = crops(arguments, halves(clip_cache(arguments))[0])
     config = AnalyseConfig(
         bits=tuple(int(bits) for bits in arguments.bits.split(",")), modes=("add", "open"), kinds=("w", "a"),
         frames=arguments.frames, drift_frames=0, impulse_frames=0, noise=4, pairs=False,
     )  # fmt: skip
-    adapter = QuaverAdapter.load(arguments.weights, qualities=QUALITIES)
+    adapter = QuaverAdapter.load(arguments.checkpoint, qualities=QUALITIES)
     table = analyse(adapter, clips, config, arguments.work, announce=lambda estimate: print(estimate, flush=True))
     means = table.proxies.filter(pl.col("lambda").is_null(), level="layer")
     groups = means.group_by("modules", "kind", "bits", "proxy", maintain_order=True).agg(

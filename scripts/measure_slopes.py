@@ -9,42 +9,29 @@ usage: measure_slopes.py CHECKPOINT --train DIR --work DIR --out results/slopes.
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import polars as pl
 import torch
 from provenance import comment
+from training_clips import add_crops, clip_cache, crops, study_parser
 
 from quaver.evaluate.points import write_table
 from quaver.lab.analyse.analysis import analyse
-from quaver.lab.analyse.clips import choose_clips
 from quaver.lab.analyse.config import AnalyseConfig
 from quaver.lab.analyse.quaver_adapter import QuaverAdapter
-from quaver.lab.data.cache import build_cache
 
 FIGURES = ("zeta", "stderr", "floor", "slope", "slope_low", "slope_high")
 HEADER = ("part", "kind", "bits", "lambda", "frames", *FIGURES, "clear", "model_hash")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--train", type=Path, required=True)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, default=None)
-    parser.add_argument("--exclude", action="append", default=[])
+    parser = study_parser(__doc__.splitlines()[0])
     parser.add_argument("--bits", type=int, default=3)
-    parser.add_argument("--clips", type=int, default=8)
-    parser.add_argument("--size", type=int, default=192)
-    parser.add_argument("--frames", type=int, default=32)
+    add_crops(parser, 8, 32, 192)
     parser.add_argument("--noise", type=int, default=10)
     parser.add_argument("--qualities", type=int, nargs="+", default=[20, 44])
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    cache = build_cache(arguments.train, arguments.cache or arguments.work / "clips", arguments.exclude)
-    clips = choose_clips(cache, arguments.clips, arguments.frames, arguments.size)
+    clips = crops(arguments, clip_cache(arguments))
     config = AnalyseConfig(
         level="module", bits=(arguments.bits,), modes=("add",), kinds=("w", "a", "state"), frames=arguments.frames,
         drift_frames=0, impulse_frames=0, noise=arguments.noise, pairs=False, proxies=False,

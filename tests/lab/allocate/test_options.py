@@ -88,7 +88,7 @@ def test_inputs_that_have_lost_all_get_no_fewer_bits_by_channel() -> None:
 
 def test_points_of_channels_have_widths_that_the_machine_runs() -> None:
     """8 bits were scored and the machine has 7: no point is lost to them."""
-    scores = replace(SCORES, channels={(A, "w"): {2: tuple(2.0**c for c in range(8))}}).fitted()
+    scores = replace(SCORES, channels={(A, "w"): {2: tuple(2.0**c for c in range(8))}}).believed()
     for profile in (None, load_profile("onnx-cpu")):
         problem = build_problem(Choices(LAYERS, scores, profile, channel_points=8), {"bops": Fraction(10**9)})
         points = {o.plan.channel_bits for o in problem.options[A] if o.plan.channel_bits}

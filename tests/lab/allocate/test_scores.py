@@ -54,7 +54,7 @@ def test_what_the_closed_loop_cannot_see_comes_from_without_the_loop() -> None:
         row("b", "w", 4, 0.3, floor=0.01),
         row("b", "w", 4, 0.2, mode="open", floor=1e-5),
     ]
-    found = table_scores(SensitivityTable.of(rows)).fitted().layers
+    found = table_scores(SensitivityTable.of(rows)).believed().layers
     # Each with a quarter of its standard error: an estimate from without the loop is right within its size, the closed
     # loop's within half of the floor.
     assert found["a", "w", 4] == pytest.approx(0.000125, rel=0.05)
@@ -71,25 +71,25 @@ def test_tables_that_do_not_serve() -> None:
 def test_widths_follow_the_square_of_a_step() -> None:
     layers = {("a", "w", 2): 0.16, ("a", "w", 4): 0.01, ("a", "a", 4): -0.2, ("a", "a", 6): 0.001}
     errors = dict.fromkeys(layers, 0.0)
-    fitted = Scores("", layers, errors=errors).fitted()
-    assert fitted.layers["a", "w", 3] == pytest.approx(0.04) and fitted.layers["a", "w", 2] == pytest.approx(0.16)
-    assert fitted.layers["a", "a", 4] == fitted.layers["a", "a", 6] == 0
-    noisy = Scores("", layers | {("a", "w", 4): -0.3}, errors={("a", "w", 2): 0.0, ("a", "w", 4): 0.2}).fitted()
+    believed = Scores("", layers, errors=errors).believed()
+    assert believed.layers["a", "w", 3] == pytest.approx(0.04) and believed.layers["a", "w", 2] == pytest.approx(0.16)
+    assert believed.layers["a", "a", 4] == believed.layers["a", "a", 6] == 0
+    noisy = Scores("", layers | {("a", "w", 4): -0.3}, errors={("a", "w", 2): 0.0, ("a", "w", 4): 0.2}).believed()
     assert 0 < noisy.layers["a", "w", 4] < 0.05  # 0.01 expected, within 0.04
-    assert fitted.bits("a", "w") == [2, 3, 4] and fitted.bits("a", "a") == [4, 5, 6]
+    assert believed.bits("a", "w") == [2, 3, 4] and believed.bits("a", "a") == [4, 5, 6]
 
 
 def test_a_loss_that_is_whole_at_few_bits_is_seen_at_more() -> None:
     """Of a clear measurement nothing is smoothed away: 2 bits lose all that can be lost, 4 bits nearly as much."""
     layers = {("a", "a", 2): 0.072, ("a", "a", 4): 0.045, ("a", "a", 8): 0.001}
-    fitted = Scores("", layers, errors=dict.fromkeys(layers, 0.002)).fitted().layers
-    assert fitted["a", "a", 4] == pytest.approx(0.045, rel=0.1)
-    assert 0.001 < fitted["a", "a", 6] < 0.02 and fitted["a", "a", 8] < 0.004
+    believed = Scores("", layers, errors=dict.fromkeys(layers, 0.002)).believed().layers
+    assert believed["a", "a", 4] == pytest.approx(0.045, rel=0.1)
+    assert 0.001 < believed["a", "a", 6] < 0.02 and believed["a", "a", 8] < 0.004
 
 
 def test_a_part_of_the_standard_error_counts_as_loss() -> None:
     rows = [row("a", "w", 4, 0.02, stderr=0.01), row("b", "w", 4, -0.02, stderr=0.01)]
-    found = table_scores(SensitivityTable.of(rows)).fitted().layers
+    found = table_scores(SensitivityTable.of(rows)).believed().layers
     assert found == {("a", "w", 4): pytest.approx(0.0225), ("b", "w", 4): pytest.approx(0.0025)}
 
 

@@ -16,13 +16,12 @@ from quaver.lab.analyse import AnalyseConfig, QuaverAdapter, SensitivityTable, a
 from quaver.lab.analyse.closed_loop import AnalysisError, run
 from quaver.lab.analyse.run import Estimate
 from quaver.lab.manifest import model_hash
-from quaver.lab.models.codec import Codec, Preset
+from quaver.lab.models.codec import Codec
 from quaver.lab.models.weights import weights_hash
 from quaver.lab.train.objective import Sequence, run_sequence
 from quaver.lab.train.recipes import Stage
-from quaver.runtime.model import load_model
 
-from .toy import ToyAdapter, toy_clips
+from .toy import ToyAdapter, tiny_codec, toy_clips
 
 CONFIG = AnalyseConfig(
     level="channel",
@@ -161,14 +160,8 @@ def test_bad_input_is_named(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def codec() -> Codec:
-    """A tiny one whose corrections are random, so that every layer matters."""
     torch.set_num_threads(1)
-    torch.manual_seed(3)
-    codec = Codec(Preset(16, 1, 1, 1, 1, 8), load_model("skeleton"))
-    for parameter in codec.parameters():
-        if parameter.ndim == 4 and not bool(parameter.detach().any()):
-            torch.nn.init.normal_(parameter, std=0.05)
-    return codec
+    return tiny_codec()
 
 
 def test_quavers_step_is_its_objective(codec: Codec) -> None:

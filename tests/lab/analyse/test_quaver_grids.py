@@ -15,15 +15,13 @@ from quaver.lab.analyse.bench import Bench, Setup
 from quaver.lab.analyse.jobs import Job, Setting
 from quaver.lab.analyse.quaver_grids import VALUES
 from quaver.lab.analyse.survey import Survey, survey
-from quaver.lab.models.codec import Codec, Preset
 from quaver.lab.models.precision import fit, shape_for
 from quaver.lab.models.wiring import Wire
 from quaver.lab.quant.observers import SiteStats
 from quaver.lab.quant.plan import LayerPlan, QuantPlan
 from quaver.lab.quant.selection import choose
-from quaver.runtime.model import load_model
 
-from .toy import ToyAdapter, toy_clips
+from .toy import ToyAdapter, tiny_codec, toy_clips
 
 LAYERS = (
     "inter.entropy.context.enter",  # reads a port
@@ -46,14 +44,8 @@ class Recording(QuaverAdapter):
 
 @pytest.fixture(scope="module")
 def adapter() -> Recording:
-    """A tiny codec whose corrections are random, so that every layer sees something."""
     torch.set_num_threads(1)
-    torch.manual_seed(3)
-    codec = Codec(Preset(16, 1, 1, 1, 1, 8), load_model("skeleton"))
-    for parameter in codec.parameters():
-        if parameter.ndim == 4 and not bool(parameter.detach().any()):
-            torch.nn.init.normal_(parameter, std=0.05)
-    return Recording(codec, (32,))
+    return Recording(tiny_codec(), (32,))
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,8 @@ from torch.nn import functional as F
 
 from quaver.lab.analyse.adapter import Planes, Step
 from quaver.lab.analyse.clips import ClipSet
+from quaver.lab.models.codec import Codec, Preset
+from quaver.runtime.model import load_model
 
 
 class ToyCodec(nn.Module):
@@ -75,6 +77,16 @@ class ToyAdapter:
 
     def with_state_parts(self, state: Tensor, parts: Mapping[str, Tensor]) -> Tensor:
         return parts.get("picture", state)
+
+
+def tiny_codec() -> Codec:
+    """Quaver's, with few channels and corrections that are random, so that every layer matters."""
+    torch.manual_seed(3)
+    codec = Codec(Preset(16, 1, 1, 1, 1, 8), load_model("skeleton"))
+    for parameter in codec.parameters():
+        if parameter.ndim == 4 and not bool(parameter.detach().any()):
+            torch.nn.init.normal_(parameter, std=0.05)
+    return codec
 
 
 def toy_clips(count: int = 2, frames: int = 4, side: int = 16) -> ClipSet:

@@ -127,7 +127,7 @@ def allocation_of(
     machine = load_profile(profile)
     layers = codec_layers(codec, workload or Workload())
     fixed = skeleton_bytes(codec.skeleton)
-    choices = Choices(layers, _in_integers(scores.fitted(), layers), machine, fixed, channel_points, per=per)
+    choices = Choices(layers, _in_integers(scores.believed(), layers), machine, fixed, channel_points, per=per)
     gains, common = amplification(table)
     known = {layer.network: gains.get(layer.network, common) for layer in layers}
     allocation = Allocation(codec, choices, machine, {}, table.hash, known)

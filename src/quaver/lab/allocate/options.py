@@ -158,10 +158,10 @@ def _own_bits_of_inputs(choices: Choices, layer: Layer) -> Iterator[tuple[LayerP
     scores, name = choices.scores, layer.call_site
     known = scores.channels.get((name, "a"))
     own = {bits: scores.layers[name, "a", bits] for bits in scores.bits(name, "a") if _runs(choices, layer, a=bits)}
-    own = _unsaturated(own)
     if known and own and choices.channel_points > 1:
+        shares = calibrated(known, _unsaturated(own))
         for count in _GROUPS:
-            for groups, point in grouped_points(calibrated(known, own), count, choices.channel_points):
+            for groups, point in grouped_points(shares, count, choices.channel_points):
                 yield LayerPlan(None, max(point.bits), groups=groups, group_bits=point.bits), point.zeta
 
 

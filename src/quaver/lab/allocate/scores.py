@@ -50,7 +50,7 @@ class Scores:
             layers |= {(site, kind, bits): max(0.0, float(z)) for bits, z in zip(widths, fitted, strict=True)}
         return replace(self, layers=layers)
 
-    def fitted(self) -> Scores:
+    def believed(self) -> Scores:
         """What can be believed of every call site and kind at its measured widths, and at those between.
 
         From the fewest bits up. Loss is of second order in the error, whose square falls by four with a bit; so
@@ -61,23 +61,25 @@ class Scores:
         """
         layers: dict[Key, float] = {}
         for site, kind in dict.fromkeys((site, kind) for site, kind, _ in self.layers):
-            believed: dict[int, float] = {}
-            mean, spread, before = 0.0, 0.0, 0
-            for bits in self.bits(site, kind):
-                zeta, error = self.layers[site, kind, bits], self.errors.get((site, kind, bits))
-                if not believed:
-                    mean, spread = max(0.0, zeta), error or 0.0
-                else:
-                    most, prior = mean, mean * 4.0 ** (before - bits)
-                    width = mean * 2.0 ** (before - bits)
-                    error = width if error is None else error
-                    share = width**2 / (width**2 + error**2) if width > 0 else 0.0
-                    mean = min(most, max(0.0, prior + share * (zeta - prior)))
-                    spread = share**0.5 * error
-                believed[bits] = min(mean + CAUTION * spread, believed.get(before, float("inf")))
-                before = bits
-            layers |= {(site, kind, bits): zeta for bits, zeta in _between(believed).items()}
+            keys = {bits: (site, kind, bits) for bits in self.bits(site, kind)}
+            measured = {bits: (self.layers[key], self.errors.get(key)) for bits, key in keys.items()}
+            layers |= {(site, kind, bits): zeta for bits, zeta in _between(_supported(measured)).items()}
         return replace(self, layers=layers, errors={})
+
+
+def _supported(measured: Mapping[int, tuple[float, float | None]]) -> dict[int, float]:
+    """By bits, ascending, what a measurement and its standard error are worth beside those at fewer bits."""
+    (first, (zeta, error)), *rest = measured.items()
+    mean, spread = max(0.0, zeta), error or 0.0
+    result = {first: mean + CAUTION * spread}
+    for before, (bits, (zeta, error)) in zip(measured, rest, strict=False):
+        prior, width = mean * 4.0 ** (before - bits), mean * 2.0 ** (before - bits)
+        error = width if error is None else error
+        share = width**2 / (width**2 + error**2) if width > 0 else 0.0
+        mean = min(mean, max(0.0, prior + share * (zeta - prior)))
+        spread = share**0.5 * error
+        result[bits] = min(mean + CAUTION * spread, result[before])
+    return result
 
 
 def _between(believed: Mapping[int, float]) -> dict[int, float]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from quaver.lab.analyse.adapter import Grids
 from quaver.lab.models.codec import Codec
-from quaver.lab.models.layers import ACTIVATION_BITS, WEIGHT_BITS, Conv, Site
+from quaver.lab.models.layers import ACTIVATION_BITS, WEIGHT_BITS, Site
 from quaver.lab.models.precision import fit, shape_for
 from quaver.lab.models.wiring import Wire
 from quaver.lab.quant.observers import SiteStats
@@ -55,12 +55,8 @@ def weight_values(wire: Wire) -> Tensor:
     codes, _, multiplier = conv.integers(source, wire.target)
     steps = multiplier * wire.target.steps()
     if source.steps().ndim:
-        return codes * steps[:, None, None, None] / _folded(conv, source.steps())
+        return codes * steps[:, None, None, None] / conv.per_input(source.steps())
     return codes * (steps / source.steps())[:, None, None, None]
-
-
-def _folded(conv: Conv, steps: Tensor) -> Tensor:
-    return steps[:, None, None, None] if conv.groups > 1 else steps[None, :, None, None]
 
 
 def _fitted(

@@ -102,7 +102,7 @@ def allocate(
     looked = clips or clips_of(count=1, frames=2, size=128)
     layers = cost_layers(codec, looked)
     limits = parse_budgets(budgets, totals(layers, QuantPlan({})))
-    by_role, ties = in_roles(scores.fitted(), layers)
+    by_role, ties = in_roles(scores.believed(), layers)
     options: Candidates = {}
     if groups or split:
         options = input_candidates(adapter_of(codec), looked, by_role, layers, groups, split)

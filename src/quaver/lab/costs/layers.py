@@ -17,9 +17,7 @@ CONVOLUTIONS = ("pointwise", "dense", "depthwise", "grouped", "entry")
 # how many bits the channel's weights have, and its description (names, ports, offsets), measured on model files.
 _SHAPE_BYTES, _CHANNEL_BYTES, _DESCRIPTION_BYTES = 16, 9, 700
 _LIMIT_BYTES, _SECOND_BYTES = 33, 250  # more of helpers: longer names of tensors; that halves are joined
-_SECOND_BITS = _MOVED_BITS = (
-    7  # `SPLIT_GAIN`: of second halves, of entries whose channels have zero-points of their own
-)
+_FINE_BITS = 7  # of weights of `SPLIT_GAIN`: second halves, entries whose channels have zero-points of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +98,10 @@ class Layer:
         found, map, again = [], (self.rows, self.columns), len(plan.split)
         entry = self.entry(plan)
         if entry is not None:
-            found.append(Helper(entry, LayerPlan(_MOVED_BITS if self._apart(plan) else 2, 8)))
+            found.append(Helper(entry, LayerPlan(_FINE_BITS if self._apart(plan) else 2, 8)))
         if entry is not None and again:
             second = convolution(f"{self.call_site}.second", (self.inputs, again, 1, 1), map, self.share)
-            found.append(Helper(second, LayerPlan(_SECOND_BITS, 8), _SECOND_BYTES))
+            found.append(Helper(second, LayerPlan(_FINE_BITS, 8), _SECOND_BYTES))
         if self.planned and len(set(plan.group_bits or ())) > 1:
             codes = self.inputs + again
             limit = convolution(f"{self.call_site}.limit", (codes, codes, 1, codes), map, self.share)

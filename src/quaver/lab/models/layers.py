@@ -279,6 +279,10 @@ class Conv(nn.Module):
             gain, rescale = torch.full_like(rescale, SPLIT_GAIN), rescale.clamp(min=_LEAST_RESCALE)
         return gain.detach(), rescale / gain.detach()
 
+    def per_input(self, values: Tensor) -> Tensor:
+        """(I,) values of input channels in the shape that broadcasts against the weight."""
+        return values[:, None, None, None] if self.groups > 1 else values[None, :, None, None]
+
     def integers(self, source: Site, target: Site) -> tuple[Tensor, Tensor, Tensor]:
         """(weight codes, biases, float32 multipliers per output channel), integer-valued float32. Scales per input
         channel are folded into the weights before those are quantized."""
@@ -286,7 +290,7 @@ class Conv(nn.Module):
         weight: Tensor = self.weight
         common = steps
         if steps.ndim:
-            weight = weight * (steps[:, None, None, None] if self.groups > 1 else steps[None, :, None, None])
+            weight = weight * self.per_input(steps)
             common = torch.ones((), device=weight.device)
         limit = self.weight_limit
         least = 1e-5 * steps.detach().max() if steps.ndim else torch.tensor(1e-5)
