@@ -57,6 +57,14 @@ def test_milliseconds_are_the_profiles(files: tuple[Path, Path]) -> None:
     assert ideal.predicted["ms"] <= ideal.budget["ms"]
 
 
+@pytest.mark.parametrize("profile", ["onnx-cpu", "avx2", "bit-serial"])
+def test_all_of_the_time_is_enough(profile: str, files: tuple[Path, Path]) -> None:
+    """For W7A8 itself, to a float's last bit."""
+    allocation = prepare(*files, ["avg_bits=6", "ms=100%"], profile)
+    plan = allocate(allocation)
+    assert plan.predicted["ms"] <= float(allocation.budgets["ms"]) * (1 + 1e-12)
+
+
 def test_other_weights_are_refused(files: tuple[Path, Path], tmp_path: Path) -> None:
     torch.manual_seed(1)
     other = Codec(PRESET, load_model("skeleton"))

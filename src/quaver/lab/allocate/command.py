@@ -22,7 +22,7 @@ from quaver.lab.analyse.table import SensitivityTable
 from quaver.lab.costs.codec import codec_layers, skeleton_bytes
 from quaver.lab.costs.layers import Layer
 from quaver.lab.costs.profile import HardwareProfile, load_profile
-from quaver.lab.costs.table import totals
+from quaver.lab.costs.table import FULL, totals
 from quaver.lab.costs.workload import Workload
 from quaver.lab.manifest import clips_note, digest, sealed
 from quaver.lab.models.codec import Codec
@@ -132,6 +132,8 @@ def allocation_of(
     known = {layer.network: gains.get(layer.network, common) for layer in layers}
     allocation = Allocation(codec, choices, machine, {}, table.hash, known)
     full = {key: Fraction(value) for key, value in allocation.costs(QuantPlan({})).items()}
+    # Exactly, as the programme adds them: the prediction's sum of floats may lie a last bit below.
+    full["ms"] = sum((Fraction(machine.milliseconds(layer, FULL)) for layer in layers), Fraction(0))
     return replace(allocation, budgets=parse_budgets(budgets, full))
 
 
