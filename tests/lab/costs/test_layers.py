@@ -46,6 +46,16 @@ def test_splits_widen_the_layer() -> None:
     assert layer.bops(LayerPlan(4, 8, split=(0, 2))) == layer.bops(LayerPlan(4, 8)) * Fraction(6, 4)
 
 
+def test_clips_where_a_byte_holds_more_codes() -> None:
+    """Once, and after every convolution that limits channels; halves of split channels are cut off too."""
+    layer = convolution("x", (4, 3, 1, 1), (5, 5), Fraction(1, 2))
+    assert layer.clips(LayerPlan(4, 8)) == layer.clips(LayerPlan(None, None)) == ()
+    (clip,) = layer.clips(LayerPlan(4, 5, split=(0, 2)))
+    assert (clip.op, clip.inputs, clip.share, clip.bops(LayerPlan(4, 5))) == ("clip", 6, Fraction(1, 2), 0)
+    grouped = LayerPlan(4, 5, groups=(0, 0, 1, 1), group_bits=(5, 4))
+    assert len(layer.clips(grouped)) == 1 + 3
+
+
 @pytest.mark.parametrize(("bits", "groups", "asks"), [(8, None, False), (7, None, True), (8, (0, 1, 0), True)])
 def test_entries(bits: int, groups: tuple[int, ...] | None, asks: bool) -> None:
     """Fewer bits or other scales than the stored input's ask for an entry, where others read that input too."""

@@ -39,4 +39,4 @@ def test_more_work_takes_longer() -> None:
 
 def test_each_shape_once() -> None:
     a, b = convolution("a", (3, 4, 1, 1), (5, 5)), convolution("b", (3, 4, 1, 1), (5, 5), shared_input=True)
-    assert [layer.op for layer in distinct([a, b, b])] == ["pointwise", "entry"]
+    assert [layer.op for layer in distinct([a, b, b])] == ["pointwise", "clip", "entry"]

@@ -5,7 +5,7 @@ The formulas are written out in docs/laboratory/costs.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from quaver.lab.quant.plan import LayerPlan
@@ -25,10 +25,11 @@ class Layer:
     """A call site.
 
     op: "pointwise", "dense", "depthwise", "grouped" or "entry" (depthwise 1x1), whose bits a plan decides; or what has
-    fixed precision: "add", "gdn", "warp", "transform", "entropy". rows, columns: the map it is computed on.
-    operations: multiplications (of an "add", additions) per call. share: calls per frame of the workload. taps:
-    positions under the kernel, 9 of 3x3. bits: (weight, activation) of a fixed row. shared_input: its input is stored
-    for other layers too, so that fewer bits or other scales need an entry, which brings it to the layer's own grid.
+    fixed precision: "add", "clip" (`clips`), "gdn", "warp", "transform", "entropy". rows, columns: the map it is
+    computed on. operations: multiplications (of an "add", additions) per call. share: calls per frame of the workload.
+    taps: positions under the kernel, 9 of 3x3. bits: (weight, activation) of a fixed row. shared_input: its input is
+    stored for other layers too, so that fewer bits or other scales need an entry, which brings it to the layer's own
+    grid.
     stored: the file holds its weights; False where the row of another role of the same layer counts them. signed: its
     input has codes on both sides of zero.
     """
@@ -109,6 +110,26 @@ class Layer:
             count = 3 if self.signed and not plan.affine else 2
             found += [Helper(limit, LayerPlan(2, 8), _LIMIT_BYTES)] * count
         return tuple(found)
+
+    def clips(self, plan: LayerPlan) -> tuple[Layer, ...]:
+        """Where codes are fewer than a byte holds: the passes that cut them off, on a machine whose convolutions write
+        whole bytes. They take time and are no operations."""
+        if not self.planned or plan.activation_bits is None or plan.activation_bits >= 8:
+            return ()
+        codes = self.inputs + len(plan.split)
+        map = self.rows, self.columns
+        one = Layer(
+            f"{self.call_site}.clip", "clip", codes * self.positions, *map, self.share, codes, codes, bits=(0, 8)
+        )
+        limits = sum(each.layer.call_site.endswith(".limit") for each in self.helpers(plan))
+        return (one,) * (1 + limits)
+
+    def widened(self, plan: LayerPlan) -> Layer:
+        """With the second halves of split input channels."""
+        if not plan.split:
+            return self
+        operations = self.operations * (self.inputs + len(plan.split)) // self.inputs
+        return replace(self, inputs=self.inputs + len(plan.split), operations=operations)
 
     def _apart(self, plan: LayerPlan) -> bool:
         """Input channels have zero-points that differ, which an entry's weights must be fine enough for."""

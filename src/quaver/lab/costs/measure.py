@@ -27,7 +27,7 @@ from quaver.runtime.graph import Add, Conv, IntegerGraph, Node, Port
 
 FORMATS = ("u8s8", "f32")
 ROUNDS = 3  # a round that other programs disturb is not the machine's speed: the fastest round counts
-_KERNELS = {"u8s8": ("QLinearConv", "NhwcQLinearConv"), "f32": ("Conv", "FusedConv"), "fixed": ("QLinearAdd",)}
+_KERNELS = {"u8s8": ("QLinearConv", "NhwcQLinearConv"), "f32": ("Conv", "FusedConv"), "fixed": ("QLinearAdd", "Clip")}
 
 Inputs = Mapping[str, NDArray[Any]]
 
@@ -56,8 +56,11 @@ class Timing:
 
 
 def layer_entry(layer: Layer, format: str, timing: Timing) -> Entry:
-    """A convolution in "u8s8" or "f32", or an "add" in "fixed"."""
-    model = _float_layer(layer) if format == "f32" else build(_integer_layer(layer), False)
+    """A convolution in "u8s8" or "f32", or an "add" or a "clip" in "fixed"."""
+    if layer.op == "clip":
+        model = _clip()
+    else:
+        model = _float_layer(layer) if format == "f32" else build(_integer_layer(layer), False)
     dtype = np.float32 if format == "f32" else np.uint8
     rng = np.random.default_rng(0)
     names = ("a", "b") if layer.op == "add" else ("x",)
@@ -81,7 +84,7 @@ def graph_ms(graph: IntegerGraph, map: tuple[int, int], timing: Timing) -> float
 
 
 def distinct(layers: Iterable[Layer]) -> list[Layer]:
-    """One layer for each shape and size, entries where a plan may ask for one included."""
+    """One layer for each shape and size, entries and clips where a plan may ask for them included."""
     found: dict[tuple[Any, ...], Layer] = {}
     for layer in _with_entries(layers):
         key = (layer.op, layer.inputs, layer.outputs, layer.taps, layer.groups, layer.rows, layer.columns)
@@ -113,6 +116,7 @@ def _with_entries(layers: Iterable[Layer]) -> Iterator[Layer]:
         yield layer
         if (entry := layer.entry(LayerPlan(7, 7))) is not None:
             yield entry
+        yield from layer.clips(LayerPlan(7, 7))
 
 
 def _entry(layer: Layer, format: str, ms: float) -> Entry:
@@ -151,6 +155,17 @@ def _float_layer(layer: Layer) -> bytes:
         for name, channels in (("x", layer.inputs), ("y", layer.outputs))
     )
     graph = helper.make_graph([conv, relu], "layer", [x], [y], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
+def _clip() -> bytes:
+    """As `onnx_graphs` cuts off a tensor's codes."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    limits = [numpy_helper.from_array(np.array(value, np.uint8), name) for name, value in (("low", 96), ("high", 159))]
+    x, y = (helper.make_tensor_value_info(name, TensorProto.UINT8, [1, "c", "h", "w"]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Clip", ["x", "low", "high"], ["y"])], "clip", [x], [y], limits)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
     return bytes(model.SerializeToString())
 

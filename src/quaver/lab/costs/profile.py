@@ -130,23 +130,26 @@ class HardwareProfile:
         return sum(self.milliseconds(layer, planned(plan, layer)) for layer in pruned(layers, plan))
 
     def milliseconds(self, layer: Layer, plan: LayerPlan) -> float:
-        """Of one layer per frame, its helpers included. Measured where the table has the shape; else interpolated by
-        operations, between sizes of the same layer first, then between layers of its kind; else by its speed."""
+        """Of one layer per frame, its helpers included, and its clips where those were measured. Measured where the
+        table has the shape; else interpolated by operations, between sizes of the same layer first, then between layers
+        of its kind; else by its speed."""
         ms = float(layer.share) * self._call(layer, plan)
+        clips = layer.clips(plan) if "clip" in self.rules.ops else ()
+        ms += sum(float(clip.share) * self._call(clip, plan) for clip in clips)
         return ms + sum(self.milliseconds(each.layer, each.plan) for each in layer.helpers(plan))
 
     def _call(self, layer: Layer, plan: LayerPlan) -> float:
-        format = self._format(layer, plan)
-        kind = [row for row in self.table if row.op == layer.op and row.format == format]
-        same = [row for row in kind if (row.inputs, row.outputs, row.taps) == (layer.inputs, layer.outputs, layer.taps)]
+        format, run = self._format(layer, plan), layer.widened(plan)
+        kind = [row for row in self.table if row.op == run.op and row.format == format]
+        same = [row for row in kind if (row.inputs, row.outputs, row.taps) == (run.inputs, run.outputs, run.taps)]
         if same:
-            return _between(same, layer.operations)
+            return _between(same, run.operations)
         if kind:
-            return layer.operations / _rate(kind, layer.operations)
+            return run.operations / _rate(kind, run.operations)
         for speed in self.speeds:
             if speed.op in (layer.op, "*") and speed.format in (format, "*"):
                 amount = float(layer.bops(plan) / layer.share) if layer.share and speed.unit == "bop" else 0.0
-                return (amount if speed.unit == "bop" else layer.operations) / speed.giga_per_second / 1e6
+                return (amount if speed.unit == "bop" else run.operations) / speed.giga_per_second / 1e6
         raise UsageError(f"profile {self.name!r} knows no speed of {layer.op} in format {format} ({layer.call_site})")
 
     def _format(self, layer: Layer, plan: LayerPlan) -> str:

@@ -15,8 +15,8 @@ from quaver.lab.costs.workload import Workload
 from quaver.runtime.model import IntegerModel
 
 # docs/format/arithmetic.md: what profile 1 of the arithmetic runs.
-PROFILE_1 = Rules(tuple(range(2, 8)), tuple(range(2, 9)), ("layer", "channel", "group"), ())
-_OPS = ("pointwise", "dense", "depthwise", "entry", "add", "warp", "transform", "entropy")
+PROFILE_1 = Rules(tuple(range(2, 8)), tuple(range(2, 9)), ("layer", "channel", "group", "split"), ())
+_OPS = ("pointwise", "dense", "depthwise", "entry", "add", "clip", "warp", "transform", "entropy")
 
 Show = Callable[[int, int, str], None]  # done, of, what comes
 
@@ -32,7 +32,7 @@ def survey(
     whole networks at the first."""
     timing = timing or Timing()
     rows = [layer for size in sizes for model in models.values() for layer in model_layers(model, size)]
-    layers = [layer for layer in distinct(_shared(rows)) if layer.planned or layer.op == "add"]
+    layers = [layer for layer in distinct(_shared(rows)) if layer.planned or layer.op in ("add", "clip")]
     steps = distinct(layer for size in sizes for layer in fixed.skeleton(size))
     jobs = [
         (layer, format)
@@ -64,8 +64,8 @@ def survey(
 
 
 def _shared(layers: Iterable[Layer]) -> Iterable[Layer]:
-    """As if every 1x1 layer read a port: its entry is measured too."""
-    return (replace(layer, shared_input=layer.op == "pointwise") for layer in layers)
+    """As if every layer but depthwise ones read a port: entries are measured too."""
+    return (replace(layer, shared_input=layer.op in ("pointwise", "dense")) for layer in layers)
 
 
 def _graph_time(
