@@ -93,6 +93,10 @@ class Codec(nn.Module):
             bits = bits + self.motion.bits(motion, past.kept, quality, self.tables)
         return State(picture, self.memory.keep(motion.vectors, decoded, coded.levels)), bits
 
+    def repeat(self, past: State) -> State:
+        """The past picture once more: nothing moves and nothing is coded, so that nothing is corrected."""
+        return replace(past, kept=tuple(kept.at_rest() for kept in past.kept))
+
     def estimate_motion(self, frame: Planes, past: State, quality: Tensor) -> Tensor:
         """Vectors (B, h8, w8, 2) by the block search, the MotionEstimator or the search that begins there."""
         last = [kept.vectors for kept in past.kept]

@@ -23,6 +23,10 @@ class Kept:
     latents: NDArray[np.int32]
     levels: Levels
 
+    def at_rest(self) -> Kept:
+        """After a frame without motion, latents and levels."""
+        return Kept(np.zeros_like(self.vectors), np.zeros_like(self.latents), np.zeros_like(self.levels))
+
 
 class FeatureMemory(nn.Module):
     """Latents, levels and vectors of the last frame. No learned features yet: K = 0 slots, which cost nothing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,14 +65,26 @@ def estimation_loss(codec: Codec, frame: Planes, past: State, coded: State, qual
     return _ESTIMATION * (difference + _PHOTOMETRIC * error)
 
 
-def code_sequence(codec: Codec, sequence: Sequence, through_time: bool = True) -> Iterator[tuple[State, Tensor]]:
+def code_sequence(
+    codec: Codec,
+    sequence: Sequence,
+    through_time: bool = True,
+    cuts: Collection[int] = (),
+    repeats: Collection[int] = (),
+) -> Iterator[tuple[State, Tensor]]:
     """Code frame after frame as the encoder does, the intra frame at its better quality: the state after each, and
-    the bits (B,) of its coefficients. `through_time`: gradients pass from frame to frame."""
+    the bits (B,) of its coefficients. `through_time`: gradients pass from frame to frame. `cuts`, `repeats`: frames
+    that the encoder codes alone, or as the last picture once more, in all examples; training does not look for them."""
     state, bits = codec.code_intra(sequence.frame(0), _INTRA_QUALITY[sequence.quality])
     yield state, bits
     for t in range(1, sequence.y.shape[1]):
         past = state if through_time else state.detached()
-        state, bits = codec.code_inter(sequence.frame(t), past, sequence.quality)
+        if t in cuts:
+            state, bits = codec.code_intra(sequence.frame(t), _INTRA_QUALITY[sequence.quality])
+        elif t in repeats:
+            state, bits = codec.repeat(past), torch.zeros_like(bits)
+        else:
+            state, bits = codec.code_inter(sequence.frame(t), past, sequence.quality)
         yield state, bits
 
 
