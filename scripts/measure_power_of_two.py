@@ -23,7 +23,8 @@ from quaver.evaluate.points import write_table
 from quaver.lab.analyse.score import Score, score
 from quaver.lab.lower.model import lower
 from quaver.lab.models.codec import Codec
-from quaver.lab.models.layers import Conv, Site
+from quaver.lab.models.layers import Conv
+from quaver.lab.models.sites import Site
 from quaver.lab.models.weights import weights_hash
 from quaver.lab.models.wiring import wiring
 from quaver.lab.quant.plan import LayerPlan, QuantPlan

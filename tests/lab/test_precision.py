@@ -12,8 +12,9 @@ import torch
 
 from quaver.errors import ModelError, UsageError
 from quaver.lab.lower.model import calibrate, lower
-from quaver.lab.models.layers import Conv, hidden
+from quaver.lab.models.layers import Conv
 from quaver.lab.models.precision import shape_for
+from quaver.lab.models.sites import hidden
 from quaver.lab.models.weights import set_integer
 from quaver.lab.models.wiring import wiring
 from quaver.lab.quant.plan import LayerPlan, QuantPlan

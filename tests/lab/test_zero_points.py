@@ -17,8 +17,8 @@ from quaver.lab.costs.table import totals
 from quaver.lab.costs.workload import Workload
 from quaver.lab.lower.model import calibrate, lower
 from quaver.lab.models.grids import scales, scales_and_zero_points
-from quaver.lab.models.layers import Site, hidden
 from quaver.lab.models.precision import shape_for
+from quaver.lab.models.sites import Site, hidden
 from quaver.lab.models.untrained import random_codec as untrained
 from quaver.lab.models.weights import set_integer
 from quaver.lab.models.wiring import wiring

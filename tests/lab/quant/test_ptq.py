@@ -8,7 +8,7 @@ from torch import nn
 
 from quaver.errors import UsageError
 from quaver.lab.models.blocks import Block
-from quaver.lab.models.layers import Site
+from quaver.lab.models.sites import Site
 from quaver.lab.quant import LayerPlan, QuantPlan, calibrate, call_sites, correct_biases, equalize, quantized
 from quaver.lab.quant.selection import choose_weight
 from quaver.lab.quant.sites import observe

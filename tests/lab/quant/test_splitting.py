@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from quaver.errors import UsageError
-from quaver.lab.models.layers import Site
+from quaver.lab.models.sites import Site
 from quaver.lab.quant.grouping import error_table, sharing_error
 from quaver.lab.quant.importance import channel_importance
 from quaver.lab.quant.observers import accumulate

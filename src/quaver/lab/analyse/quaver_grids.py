@@ -14,8 +14,9 @@ from torch import Tensor
 
 from quaver.lab.analyse.adapter import Grids
 from quaver.lab.models.codec import Codec
-from quaver.lab.models.layers import ACTIVATION_BITS, WEIGHT_BITS, Site
+from quaver.lab.models.layers import WEIGHT_BITS
 from quaver.lab.models.precision import fit, shape_for
+from quaver.lab.models.sites import ACTIVATION_BITS, Site
 from quaver.lab.models.wiring import Wire
 from quaver.lab.quant.observers import SiteStats
 from quaver.lab.quant.plan import QuantPlan

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from quaver.lab.models.layers import Conv, Site
+from quaver.lab.models.layers import Conv
+from quaver.lab.models.sites import Site
 from quaver.runtime import graph
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from quaver.lab.lower import channels
 from quaver.lab.models.blocks import Block, Trunk
-from quaver.lab.models.layers import Conv, Site
+from quaver.lab.models.layers import Conv
 from quaver.lab.models.motion import AverageModel, DetailModel, MotionEncoder, MotionEstimator
 from quaver.lab.models.networks import ContextualDecoder, ContextualEncoder, EntropyModel, LoopFilter
+from quaver.lab.models.sites import Site
 from quaver.runtime import graph
 
 

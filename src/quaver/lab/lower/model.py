@@ -12,8 +12,9 @@ from quaver.errors import UsageError
 from quaver.lab.lower import emit
 from quaver.lab.lower.shrink import shrink
 from quaver.lab.models.codec import Codec
-from quaver.lab.models.layers import ACTIVATION_BITS, WEIGHT_BITS
+from quaver.lab.models.layers import WEIGHT_BITS
 from quaver.lab.models.precision import InputSamples, fit, shape_for
+from quaver.lab.models.sites import ACTIVATION_BITS
 from quaver.lab.models.weights import set_integer
 from quaver.lab.models.wiring import wiring
 from quaver.lab.quant.plan import QuantPlan

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from quaver.lab.models.layers import Conv, Site, hidden, stream
+from quaver.lab.models.layers import Conv
+from quaver.lab.models.sites import Site, hidden, stream
 
 
 class GDN(nn.Module):

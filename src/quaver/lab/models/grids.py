@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from quaver.lab.models.layers import Site
+from quaver.lab.models.sites import Site
 
 RATIOS = torch.linspace(0.3, 1.0, 29)  # of the largest value, tried as the range's end
 _ROUNDS = 2  # in which both ends of a range move

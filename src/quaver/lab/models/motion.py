@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from quaver.lab.models.blocks import Trunk, head
-from quaver.lab.models.layers import Site
+from quaver.lab.models.sites import Site
 from quaver.runtime.network_inputs import PAST_MOTION_CHANNELS
 from quaver.runtime.transform import CHANNELS
 

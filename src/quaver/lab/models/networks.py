@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from quaver.lab.models.blocks import Trunk, head
-from quaver.lab.models.layers import Conv, Joined, Site, hidden
+from quaver.lab.models.layers import Conv
+from quaver.lab.models.sites import Joined, Site, hidden
 from quaver.runtime.network_inputs import SAMPLE_CHANNELS
 from quaver.runtime.transform import CHANNELS
 

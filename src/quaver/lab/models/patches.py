@@ -11,7 +11,7 @@ from torch import Tensor
 
 from quaver.codec.coefficients import Levels
 from quaver.lab.models.bridge import each, pictures, vectors_of
-from quaver.lab.models.layers import PORT_SCALE
+from quaver.lab.models.sites import PORT_SCALE
 from quaver.lab.twin.transform import Planes
 from quaver.runtime import patches
 from quaver.runtime.patches import FULL, NETWORKS, SIDE, PatchTable

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from quaver.errors import UsageError
 from quaver.lab.models.codec import Codec
 from quaver.lab.models.grids import RATIOS, scale, scales, scales_and_zero_points
-from quaver.lab.models.layers import ACTIVATION_BITS, WEIGHT_BITS, WIDE_BITS, Conv, Site
+from quaver.lab.models.layers import WEIGHT_BITS, Conv
+from quaver.lab.models.sites import ACTIVATION_BITS, WIDE_BITS, Site
 from quaver.lab.models.wiring import Wire, wiring
 from quaver.lab.quant.plan import LayerPlan, QuantPlan
 

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from quaver.lab.models.codec import Codec
-from quaver.lab.models.layers import Conv, Site
+from quaver.lab.models.layers import Conv
+from quaver.lab.models.sites import Site
 from quaver.lab.train.objective import Sequence, code_sequence
 
 
