@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from quaver.errors import UsageError
 from quaver.lab.allocate import baselines
@@ -39,6 +41,43 @@ def test_order_on_a_network() -> None:
     assert best < greedy < chance
     assert baselines.random(problem, 1).choice != baselines.random(problem, 2).choice
     assert baselines.random(problem, 1) == baselines.random(problem, 1)
+
+
+@settings(deadline=None, max_examples=60)
+@given(problems(ties=True), st.integers(0, 3))
+def test_chance_spends_its_budgets(problem: Problem, seed: int) -> None:
+    """No layer alone can take what costs more of a budget and no less of any."""
+    try:
+        choice = baselines.random(problem, seed).choice
+    except UsageError:
+        return
+    assert problem.tied(choice) and not problem.excess(choice)
+    before = problem.costs(choice)
+    for name, own in problem.options.items():
+        for place in range(len(own)):
+            after = choice | {name: place}
+            costs = problem.costs(after)
+            if costs != before and all(costs[key] >= before[key] for key in costs) and problem.tied(after):
+                assert problem.excess(after), (name, place)
+
+
+def test_chance_spends_in_a_large_network() -> None:
+    """Within a hundredth of a per cent, tied layers together; at 200 layers of 30 options in little time."""
+    options = network(200, seed=1)
+    ties = (Tie("a", ("l0", "l1", "l2")), Tie("w", ("l2", "l3")))
+    for share in (Fraction(1, 4), Fraction(4, 5)):
+        limit = within(options, share)["bops"]
+        began = time.process_time()
+        found = baselines.random(Problem(options, {"bops": limit}, ties=ties))
+        assert time.process_time() - began < 5
+        assert Fraction(9999, 10000) * limit < found.costs["bops"] <= limit
+
+
+def test_tied_layers_rise_together() -> None:
+    own = [Option(LayerPlan(2, a), 0.0, {"bops": Fraction(a)}) for a in (4, 6, 8)]
+    problem = Problem({"x": own, "y": own}, {"bops": Fraction(13)}, ties=(Tie("a", ("x", "y")),))
+    for seed in range(5):
+        assert baselines.random(problem, seed).choice == {"x": 1, "y": 1}
 
 
 def test_uniform_widths() -> None:

@@ -37,8 +37,8 @@ def uniform(problem: Problem) -> Solution:
 
 
 def random(problem: Problem, seed: int = 0, tries: int = 200) -> Solution:
-    """Layers in random order; each takes any option that leaves the others room at their cheapest. UsageError where
-    `tries` orders do not end within the budgets."""
+    """Layers in random order; each takes any option that leaves the others room at their cheapest. Then what is left of
+    the budgets is spent, also by chance. UsageError where `tries` orders do not end within the budgets."""
     rng = chance.Random(seed)
     cheapest = {
         name: {key: min(option.costs[key] for option in options) for key in problem.budgets}
@@ -64,8 +64,48 @@ def random(problem: Problem, seed: int = 0, tries: int = 200) -> Solution:
             choice[name] = rng.choice(room)
             spent = {key: spent[key] + own[choice[name]].costs[key] - least[key] for key in spent}
         if len(choice) == len(problem.options) and not problem.excess(choice):
-            return _solution(problem, {name: choice[name] for name in problem.options})
+            return _solution(problem, _spend(problem, {name: choice[name] for name in problem.options}, rng))
     raise UsageError(f"{tries} random choices did not keep the budgets; they are close to the smallest possible")
+
+
+def _spend(problem: Problem, choice: Choice, rng: chance.Random) -> Choice:
+    """A choice that keeps the budgets, raised: layers in random order try their options in random order and take those
+    that fit and are richer, again until none is. Richer is what takes a larger share of the budgets, summed over them;
+    layers that are tied to the raised one follow it and count."""
+    room = {key: problem.budgets[key] - cost for key, cost in problem.costs(choice).items()}
+    raised = True
+    while raised:
+        raised = False
+        for name in rng.sample(list(problem.options), len(problem.options)):
+            own = len(problem.options[name])
+            for place in rng.sample(range(own), own):
+                moved = _moved(problem, choice, name, place)
+                more = _added(problem, choice, moved)
+                fits = all(more[key] <= left for key, left in room.items())
+                if fits and sum(more[key] / (limit or 1) for key, limit in problem.budgets.items()) > 0:
+                    choice, raised = choice | moved, True
+                    room = {key: left - more[key] for key, left in room.items()}
+    return choice
+
+
+def _moved(problem: Problem, choice: Choice, name: str, place: int) -> Choice:
+    """What changes where a layer takes an option and those tied to it follow; nothing where they cannot."""
+    try:
+        after = _follow_ties(problem, choice | {name: place}, name)
+    except UsageError:
+        return {}
+    moved = {each: new for each, new in after.items() if new != choice[each]}
+    return moved if len(moved) < 2 or problem.tied(after) else {}
+
+
+def _added(problem: Problem, choice: Choice, moved: Choice) -> dict[str, Fraction]:
+    """What a change of some layers adds to every budget's cost."""
+    return {
+        key: sum(
+            (problem.options[name][new].costs[key] - problem.options[name][choice[name]].costs[key]
+             for name, new in moved.items()), Fraction(0))
+        for key in problem.budgets
+    }  # fmt: skip
 
 
 def greedy(problem: Problem) -> Solution:
