@@ -26,7 +26,6 @@ SHARES = ("50%", "65%", "80%")
 TIMES = ("95%", "93%")
 PRICES = (0.03, 0.1, 0.3, 1.0)  # of bit operations
 GROUP_PRICES = (0.003, 0.03, 0.3, 3.0)  # mu, of groups' operations, at the second of these
-RANDOM = 3
 
 
 @dataclass(frozen=True)
@@ -47,17 +46,17 @@ def plans(bench: Bench, arguments: argparse.Namespace) -> Iterator[Wanted]:
     """In the order of what a table that ends early should hold."""
     table = arguments.table is not None
     searcher = Searcher(bench.codec(), choose_clips(bench.to_use, 12, 3, 64, 1), WORKLOAD)
-    for number, bits in enumerate(BITS):
+    for bits in BITS:
         if "." not in bits:
             yield uniform(bench, int(bits), 8, f"avg_bits={bits}")
         if table:
-            yield from allocated(arguments, f"avg_bits={bits}", RANDOM if number < 3 else 1)
+            yield from allocated(arguments, f"avg_bits={bits}")
         if arguments.search:
             yield searched(searcher, f"avg_bits={bits}")
     for share, widths in zip(SHARES, ((4, 5), (5, 6), (5, 8)), strict=True):
         yield uniform(bench, *widths, f"bops={share}")
         if table:
-            yield from allocated(arguments, f"bops={share}", 1)
+            yield from allocated(arguments, f"bops={share}")
         if arguments.search:
             yield searched(searcher, f"bops={share}")
     if arguments.search:
@@ -72,7 +71,7 @@ def uniform(bench: Bench, w: int, a: int, budget: str) -> Wanted:
     return Wanted(f"uniform W{w}A{a}", budget, 0, lambda: QuantPlan.uniform(bench.sites, w, a))
 
 
-def allocated(arguments: argparse.Namespace, budget: str, chances: int) -> Iterator[Wanted]:
+def allocated(arguments: argparse.Namespace, budget: str) -> Iterator[Wanted]:
     """Of the programme, greed and chance under one budget, and with bits per channel at the programme's size and bit
     operations."""
 
@@ -95,7 +94,7 @@ def allocated(arguments: argparse.Namespace, budget: str, chances: int) -> Itera
         return plan(with_shuffled(found) if shuffled else found, "channels", solve)
 
     yield Wanted("ilp", budget, 0, lambda: plan(allocation(budget), "ilp", solve))
-    for seed in range(chances):
+    for seed in range(arguments.draws):
         yield Wanted("random", budget, seed, lambda seed=seed: plan(  # type: ignore[misc]
             allocation(budget), "random", lambda problem: baselines.random(problem, seed)))  # fmt: skip
     yield Wanted("greedy", budget, 0, lambda: plan(allocation(budget), "greedy", baselines.greedy))

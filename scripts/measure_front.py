@@ -108,6 +108,7 @@ def main() -> None:
     parser.add_argument("--profile", default="onnx-cpu", help="of the machine that this runs on")
     parser.add_argument("--clips", type=int, default=6, help="to measure on")
     parser.add_argument("--channels", action="store_true", help="also bits per channel; the table must score channels")
+    parser.add_argument("--draws", type=int, default=3, help="random plans under every budget")
     parser.add_argument("--search", action="store_true", help="also the differentiable search")
     parser.add_argument("--methods", default="", help="only these, with commas; for a worker beside others")
     parser.add_argument("--budgets", default="", help="only those that begin so, such as bops")
