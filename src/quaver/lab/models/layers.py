@@ -6,11 +6,14 @@ runtime computes (`quaver.runtime.graph`), on integer-valued float32.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from quaver.lab.models.sites import Site, broadcast
+from quaver.lab.models.weight_grid import WeightGrid
 from quaver.lab.twin.rounding import round_ste
 
 WEIGHT_BITS = 7  # where no plan says otherwise; most that the runtime takes
@@ -55,14 +58,18 @@ class Conv(nn.Module):
                 peak = flat.kthvalue(max(1, int(flat.numel() * 0.9999))).values
                 target.peak.copy_(torch.maximum(target.peak, peak))
             return target.clip(y)
+        sums, multiplier = self.accumulate(x, source, target)
+        return target.requantize(sums, multiplier) * broadcast(target.steps())
+
+    def accumulate(self, x: Tensor, source: Site, target: Site) -> tuple[Tensor, Tensor]:
+        """(accumulators, float32 multipliers per output channel); their products are in steps of the target."""
         codes = source.codes(x)
         if self.entry is not None:
             gain, rescale = self.entry_integers(source)
             codes = self.entry.requantize(codes * broadcast(gain), rescale)
             source = self.entry
         weight, bias, multiplier = self.integers(source, target)
-        sums = self._byte_sums(codes, weight, bias) if source.wide else self._sums(codes, weight, bias)
-        return target.requantize(sums, multiplier) * broadcast(target.steps())
+        return (self._byte_sums if source.wide else self._sums)(codes, weight, bias), multiplier
 
     def _sums(self, codes: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return F.conv2d(codes, weight, bias, padding=self.kernel // 2, groups=self.groups)
@@ -102,10 +109,10 @@ class Conv(nn.Module):
     @torch.no_grad()
     def take_codes(self, codes: Tensor, source: Site, target: Site) -> None:
         """Have weights whose `integers` are these codes, on the grid that there is."""
-        step, inputs = self.grid(source, target).step, self.per_input(source.steps())
-        self.weight.copy_(self.grid(source, target).values(codes, inputs))
+        grid, inputs = self.grid(source, target), self.per_input(source.steps())
+        self.weight.copy_(grid.values(codes, inputs))
         largest = self.grid(source, target).largest
-        self.log_clip.copy_(torch.log(step * self.weight_limit.clamp(min=1) / largest))
+        self.log_clip.copy_(torch.log(grid.step * self.weight_limit.clamp(min=1) / largest))
 
     def integers(self, source: Site, target: Site) -> tuple[Tensor, Tensor, Tensor]:
         """(weight codes, biases, float32 multipliers per output channel), integer-valued float32. Scales per input
