@@ -21,29 +21,24 @@ usage: compare_patches.py MODEL CLIP... --scores SCORES [--targets 6,4] [--seeds
 from __future__ import annotations
 
 import argparse
-import math
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
-from measure_patches import WATCHED, Watch, cost, decode, encode
-from numpy.typing import NDArray
+from coded_clips import Clip, Result
+from measure_patches import decode
 from provenance import comment
-from turns import use_cores
+from turns import interval, use_cores
 
-from quaver.codec import frame_coder
 from quaver.errors import UsageError
 from quaver.evaluate.points import write_table
-from quaver.evaluate.run import read_clip
 from quaver.lab.allocate.patch_scores import PatchScores
-from quaver.lab.allocate.patch_table import Operations, allocate
+from quaver.lab.allocate.patch_table import allocate
 from quaver.lab.analyse.over_time import standard_error
-from quaver.media.frame import Frame
-from quaver.runtime.model import IntegerModel, load_model
-from quaver.runtime.patches import FEATURES, FULL, NETWORKS, PatchTable, patch_features
+from quaver.runtime.model import load_model
+from quaver.runtime.patches import FEATURES, FULL, NETWORKS, PatchTable
 
 HEADER = (
     "clip", "target", "table", "avg_bits", "skipped", "bops_saved", "zeta", "stderr", "over_programme", "stderr_over",
@@ -52,108 +47,6 @@ HEADER = (
 NEAR = 0.02  # of the target, that a realized average may be away
 BUDGETS = np.arange(1, FULL + 0.01, 0.05)
 TRIES = 200_000
-
-
-class Classes:
-    """In place of `patch_bits`: counts classes on the way."""
-
-    def __init__(self, classes: int) -> None:
-        self.counts = np.zeros(classes)
-
-    def __call__(self, table: PatchTable, *known) -> NDArray[np.uint8]:
-        classes = table.classify(patch_features(*known))
-        self.counts += np.bincount(classes.ravel(), minlength=len(self.counts))
-        return WATCHED(table, *known)
-
-
-@dataclass(frozen=True)
-class Point:
-    """A group at a quality. j, rate: of the whole file, per luma sample."""
-
-    j: float
-    rate: float
-    stream: bytes
-
-
-@dataclass(frozen=True)
-class Result:
-    """Of a table on a clip. zeta: by group. skipped, saved: shares of multiplications left out at best, of bit
-    operations saved. model: with the table; streams: what it coded."""
-
-    zeta: NDArray[np.float64]
-    bits: float
-    skipped: float
-    saved: float
-    model: IntegerModel
-    streams: Sequence[bytes]
-
-
-class Clip:
-    """A clip's groups, coded without a table, and the shares of its patches in each class."""
-
-    def __init__(
-        self,
-        path: Path,
-        model: IntegerModel,
-        thresholds: Mapping[str, tuple[int, ...]],
-        groups: int,
-        frames: int,
-        qualities: Sequence[int],
-    ) -> None:
-        whole = read_clip(path, 10_000)
-        apart = (len(whole) - frames) // max(1, groups - 1)
-        self.groups = [whole[apart * number :][:frames] for number in range(groups)]
-        self.model, self.qualities = replace(model, patches=None), qualities
-        classes = math.prod(len(own) + 1 for own in thresholds.values())
-        full = PatchTable(thresholds, np.full((classes, len(NETWORKS)), FULL, np.uint8))
-        watch = Classes(classes)
-        with mock.patch.object(frame_coder, "patch_bits", watch):
-            self._points = self._coded(replace(model, patches=full))
-        self.shares = watch.counts / watch.counts.sum()
-        self._weights = Watch(model).weights
-
-    def streams(self) -> list[bytes]:
-        """Files without a table."""
-        plain = [[encode(frames, self.model, quality) for quality in self.qualities] for frames in self.groups]
-        return [stream for group in plain for stream in group]
-
-    def average(self, table: PatchTable) -> float:
-        """Bits that `table`, with the thresholds of the classes that were counted, would have on average."""
-        return float(self.shares @ (table.bits @ self._weights))
-
-    def run(self, table: PatchTable) -> Result:
-        """Coded with it."""
-        own, watch = replace(self.model, patches=table), Watch(self.model)
-        with mock.patch.object(frame_coder, "patch_bits", watch):
-            points = self._coded(own)
-        zeta = [
-            np.mean([(a.j - b.j) / b.rate for a, b in zip(group, plain, strict=True)])
-            for group, plain in zip(points, self._points, strict=True)
-        ]
-        bits, skipped = watch.averages()
-        saved = 1 - _bops(watch.maps, own) / _bops([np.full((3, 1, 1), FULL, np.uint8)], own)
-        return Result(np.array(zeta), bits, skipped, saved, own, [p.stream for group in points for p in group])
-
-    def _coded(self, model: IntegerModel) -> list[list[Point]]:
-        """By group and quality."""
-        return [[_point(frames, model, quality) for quality in self.qualities] for frames in self.groups]
-
-
-def _point(frames: Sequence[Frame], model: IntegerModel, quality: int) -> Point:
-    stream = encode(frames, model, quality)
-    with mock.patch.object(frame_coder, "patch_bits", WATCHED):  # what the encoder saw is enough
-        decoded, _ = decode(stream, model)
-    return Point(*cost(frames, decoded, len(stream), quality), stream)
-
-
-def _bops(maps: Sequence[NDArray[np.uint8]], model: IntegerModel) -> float:
-    """Of the three networks, mean over patches, per 8x8 block."""
-    total = 0.0
-    for number, name in enumerate(NETWORKS):
-        own = Operations.of(name, model.graphs[name])
-        of_bits = np.array([own.bops(bits) for bits in range(FULL + 1)], float)
-        total += float(np.mean([of_bits[bits[number]].mean() for bits in maps]))
-    return total
 
 
 def uniform(clip: Clip, target: float) -> tuple[Result, str]:
@@ -221,16 +114,6 @@ def timed(clip: Clip, results: Sequence[Result], count: int) -> list[tuple[float
         times = {which: decode(*files[which])[1] for which in ((0, 1) if turn % 2 else (1, 0))}
         found.append((times[0], times[1]))
     return found
-
-
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Of the median, by order statistics: the narrowest that holds it with 95 % or more."""
-    count, ordered = len(values), sorted(values)
-    cut = max(
-        (k for k in range(count // 2) if 2 * sum(math.comb(count, i) for i in range(k + 1)) / 2**count <= 0.05),
-        default=0,
-    )
-    return ordered[cut], ordered[count - 1 - cut]
 
 
 def _row(
