@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -88,3 +89,11 @@ def one_line(outcome: Outcome, *words: str, code: int = 2) -> None:
     assert len(lines) == 1 and lines[0].startswith("quaver: error: "), outcome.err
     for word in words:
         assert word in lines[0]
+
+
+@contextmanager
+def nothing_new(folder: Path) -> Iterator[None]:
+    """Nothing, hidden or not, appears in `folder`."""
+    before = sorted(folder.rglob("*"))
+    yield
+    assert sorted(folder.rglob("*")) == before
