@@ -3,8 +3,9 @@
 Modules are measured in closed loop and without it, layers without: what the loop makes of a layer's loss is its
 module's (`lab.analyse.estimate`). `quaver analyse` measures layers in closed loop too, at twice the jobs or more.
 
-Writes WORK/NAME/ (the tables; interrupted runs go on), a row per checkpoint to --out as soon as it is there, and last
-how the order of layers agrees between the first checkpoint and each other.
+Writes WORK/NAME/ (the tables; interrupted runs go on), a row per checkpoint to --out as soon as it is there, how the
+order of its layers and modules agrees between even and odd clips (a bound of what can agree at all: half of the clips
+is noisier than all), and last how it agrees between the first checkpoint and each other.
 
 usage: measure_analysis.py CHECKPOINT... --train DIR --work DIR --out results/analysis.tsv
 """
@@ -31,6 +32,7 @@ from quaver.lab.analyse.quaver_adapter import QuaverAdapter
 from quaver.lab.analyse.table import SensitivityTable
 
 HEADER = ("checkpoint", "what", "level", "kind", "bits", "count", "value", "model_hash", "seconds_cpu", "seconds")
+HALVES = "Spearman of halves"
 QUALITIES = 20, 44
 
 
@@ -74,7 +76,7 @@ def analysed(checkpoint: Path, arguments: argparse.Namespace) -> tuple[Sensitivi
     return table, used, clock
 
 
-def agreement(name: str, a: SensitivityTable, b: SensitivityTable) -> list[tuple[object, ...]]:
+def agreement(name: str, what: str, a: SensitivityTable, b: SensitivityTable) -> list[tuple[object, ...]]:
     """Spearman's correlation between estimates of the call sites that both have."""
     rows: list[tuple[object, ...]] = []
     key = ["call_site", "kind", "bits"]
@@ -85,8 +87,14 @@ def agreement(name: str, a: SensitivityTable, b: SensitivityTable) -> list[tuple
         for kind, bits in joined.select("kind", "bits").unique().sort("kind", "bits").iter_rows():
             own = joined.filter(pl.col("kind").eq(kind) & pl.col("bits").eq(bits))
             value = rank_correlation(own["zeta"].to_list(), own["zeta_b"].to_list())
-            rows.append((name, "Spearman of zeta", level, kind, bits, len(own), _short(value), "", "", ""))
+            rows.append((name, what, level, kind, bits, len(own), _short(value), "", "", ""))
     return rows
+
+
+def halves_agree(name: str, table: SensitivityTable) -> list[tuple[object, ...]]:
+    """Between the estimates of even and of odd clips; nothing where there is one clip."""
+    even, odd = table.clips[::2], table.clips[1::2]
+    return agreement(name, HALVES, table.of_clips(even), table.of_clips(odd)) if odd else []
 
 
 def _short(value: float | None) -> str:
@@ -122,13 +130,13 @@ def main() -> None:
             "", model, f"{used:.0f}", f"{clock:.0f}",
         )  # fmt: skip
         others = [tuple(old.values()) for old in read_table(arguments.out)]
-        kept = [old for old in others if old[:2] != row[:2]]
-        write_table(arguments.out, HEADER, [*kept, row], comment())
+        kept = [old for old in others if old[0] != checkpoint.stem]
+        write_table(arguments.out, HEADER, [*kept, row, *halves_agree(checkpoint.stem, table)], comment())
         print(*row, sep="\t", flush=True)
     first, *rest = tables or [""]
     for name in rest:
         label = f"{first}, {name}"
-        rows = agreement(label, tables[first], tables[name])
+        rows = agreement(label, "Spearman of zeta", tables[first], tables[name])
         kept = [tuple(old.values()) for old in read_table(arguments.out) if old["checkpoint"] != label]
         write_table(arguments.out, HEADER, [*kept, *rows], comment())
 

@@ -52,6 +52,17 @@ def test_scores_are_means_over_lambda_worst_first() -> None:
     assert scores["zeta"].to_list() == pytest.approx([0.5, 0.2])
 
 
+def test_some_clips_alone() -> None:
+    """Means, their errors and floors are of the clips that were asked for; what is known of all clips alone is gone."""
+    rows = [row(zeta=zeta, clip=clip, floor=floor) for clip, zeta, floor in (("x", 1, 3), ("y", 5, 1), ("z", 3, 4))]
+    table = SensitivityTable.of([*rows, row(zeta=3.0), row("a.c", 0.5, source="predicted")])
+    assert table.clips == ["x", "y", "z"]
+    (found,) = table.of_clips(["x", "z"]).means.iter_rows(named=True)
+    assert (found["zeta"], found["stderr"], found["floor"]) == pytest.approx((2, 1, 2.5)) and found["under_floor"]
+    assert table.of_clips(["y"]).scores()["zeta"].to_list() == [5]
+    assert table.of_clips(["x"]).estimates()["zeta"].to_list() == [1]
+
+
 def test_the_mean_over_lambda_has_a_lower_floor() -> None:
     rows = [row(zeta=0.018, floor=0.02, **{"lambda": lmbda}) for lmbda in (0.1, 0.2, 0.3, 0.4)]
     (score,) = SensitivityTable.of(rows).scores().iter_rows(named=True)

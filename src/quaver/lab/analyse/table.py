@@ -104,6 +104,30 @@ class SensitivityTable:
         """Only the means over clips."""
         return self.rows.filter(pl.col("clip") == MEAN)
 
+    @property
+    def clips(self) -> Sequence[str]:
+        """Names of the clips measured, in the order of their first rows."""
+        return [name for name in self.rows["clip"].unique(maintain_order=True) if name not in (MEAN, None)]
+
+    def of_clips(self, clips: Sequence[str]) -> SensitivityTable:
+        """What some of the clips say alone: rates, losses, standard errors and floors of their means, with neither
+        curves nor what is only known of all clips, such as predictions."""
+        own = self.rows.filter(pl.col("clip").is_in(clips))
+        keys = [key for key in KEY if key != "clip"] + ["module", "source", "encoder_only"]
+        means = own.group_by(keys, maintain_order=True).agg(
+            pl.lit(MEAN).alias("clip"),
+            pl.col("rate", "dR", "dD", "zeta").mean(),
+            (pl.col("zeta").std() / pl.len().sqrt()).alias("stderr"),
+            # Noise of clips is independent.
+            pl.when(pl.col("floor").is_null().any())
+            .then(None)
+            .otherwise(pl.col("floor").pow(2).sum().sqrt() / pl.len())
+            .alias("floor"),
+        )
+        means = means.with_columns((pl.col("zeta").abs() <= pl.col("floor")).alias("under_floor"))
+        rows = pl.concat([own, means], how="diagonal")
+        return SensitivityTable(rows.select(list(SCHEMA)), manifest=self.manifest)
+
     def scores(self, level: str = "layer", mode: str = "add") -> pl.DataFrame:
         """call_site, module, kind, bits, channel, zeta, stderr, ...: means over clips and lambda, worst first; of the
         shortest clips, where some were measured over more frames for their drift."""
