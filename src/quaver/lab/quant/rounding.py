@@ -8,7 +8,7 @@ R + lambda D over a clip, as Shi, Lu, Ma, RDO-PTQ, TCSVT 2024), for hundreds of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +21,7 @@ from quaver.lab.quant.scale import Scale
 from quaver.lab.quant.sites import site_module, weight_of
 
 STRETCH_LOW, STRETCH_HIGH = -0.1, 1.1  # of the sigmoid, so that 0 and 1 are reached
+LEARNING_RATE, PRESSURE = 0.1, 30.0  # of what decides a rounding; of the regularizer
 SHARPEST, SOFTEST = 2.0, 20.0  # exponents of the regularizer, from soft to sharp
 
 
@@ -46,8 +47,12 @@ class SoftRounding(nn.Module):
         """0..1, how far each weight is rounded up."""
         return (torch.sigmoid(self.logit) * (STRETCH_HIGH - STRETCH_LOW) + STRETCH_LOW).clamp(0, 1)
 
+    def between(self) -> Tensor:
+        """Codes that are not whole yet."""
+        return torch.clamp(self.floor + self.up(), self.low, self.high)
+
     def forward(self, weight: Tensor) -> Tensor:
-        return torch.clamp(self.floor + self.up(), self.low, self.high) * self.step
+        return self.between() * self.step
 
     def undecided(self, exponent: float) -> Tensor:
         """Sum over weights of 1 - |2h - 1|^exponent: 0 where each is at 0 or 1."""
@@ -99,8 +104,8 @@ def round_by_loss(
     sites: Iterable[str] | None = None,
     *,
     check: Callable[[], Tensor] | None = None,
-    learning_rate: float = 0.1,
-    pressure: float = 30.0,
+    learning_rate: float = LEARNING_RATE,
+    pressure: float = PRESSURE,
     biases: bool = True,
 ) -> Rounded:
     """Learn how the weights of `sites` (all that have weight bits) are rounded, and the biases, on `loss()`.
@@ -118,7 +123,13 @@ def round_by_loss(
     before, excess = _losses(attachment, check)
     for site, each in soft.items():
         attachment.set_weight_quantizer(site, each)
-    _learn(attachment, loss, excess, steps, learning_rate, pressure, soft, offsets)
+
+    def with_biases() -> Tensor:
+        attachment.biases.update({site: each.bias for site, each in offsets.items()})
+        return loss()
+
+    others = [each.offset for each in offsets.values()]
+    learn_rounding(list(soft.values()), with_biases, excess, steps, learning_rate, pressure, others)
     changed = total = 0
     for site, each in soft.items():
         codes = each.codes()
@@ -170,28 +181,28 @@ def _soften(
     return soft, old, offsets
 
 
-def _learn(
-    attachment: Attachment,
+def learn_rounding(
+    soft: Sequence[SoftRounding],
     loss: Callable[[], Tensor],
     excess: float,
     steps: int,
-    learning_rate: float,
-    pressure: float,
-    soft: dict[str, SoftRounding],
-    offsets: dict[str, _Offset],
+    learning_rate: float = LEARNING_RATE,
+    pressure: float = PRESSURE,
+    others: Sequence[nn.Parameter] = (),
 ) -> None:
-    learned = [each.logit for each in soft.values()] + [each.offset for each in offsets.values()]
+    """Learn `soft` and `others` on `loss()`, a scalar with gradient, of which rounding to the nearest costs `excess`.
+    Gradients of what else the loss depends on stay as they are."""
+    learned = [*(each.logit for each in soft), *others]
     optimizer = torch.optim.Adam(learned, learning_rate)
-    weights = sum(each.floor.numel() for each in soft.values())
+    weights = sum(each.floor.numel() for each in soft)
     free = steps // 5  # the loss alone, before the regularizer makes up their minds
     for step in range(steps):
         with torch.enable_grad():
-            attachment.biases.update({site: each.bias for site, each in offsets.items()})
             # What can be won is of order one: so is the pressure's share, and Adam's epsilon hides no small loss.
             value = loss() / excess
             if step >= free:
                 exponent = SOFTEST + (SHARPEST - SOFTEST) * (step - free) / max(1, steps - free)
-                value = value + pressure / weights * sum(each.undecided(exponent) for each in soft.values())
+                value = value + pressure / weights * sum(each.undecided(exponent) for each in soft)
         # Not backward(): that would add to the gradients of the model's parameters.
         gradients = torch.autograd.grad(value, learned, allow_unused=True)
         for parameter, gradient in zip(learned, gradients, strict=True):
