@@ -1,10 +1,12 @@
 """Do random plans compute the same everywhere, over many more seeds than the test has? results/random_plans.tsv.
 
 Each seed draws a codec and a plan for it (bits per layer, channel and group, pruned channels, splits, fitted
-zero-points, shared scales; tests/lab/random_plans.py), calibrates, lowers, writes, encodes 4 frames with the executor
-"onnx" and decodes them with every executor; decoded planes and those of a forward pass in training are compared bit for
-bit. A run adds a row: exact + different + refused is the number of seeds; refused: plans that a rule of the lowering
-does not allow, which the draw should not make. Runs until --minutes of the processor are over, or to --count seeds.
+zero-points, shared scales), three times in four a table of patch bits (profile 2), and a picture size that is no
+multiple of 16 (tests/lab/random_plans.py); it calibrates, lowers, writes, encodes 4 frames with the executor "onnx" and
+decodes them with every executor on 1 and 2 threads; decoded planes and those of a forward pass in training are compared
+bit for bit. A run adds a row: exact + different + refused is the number of seeds; refused: plans that a rule of the
+lowering does not allow, which the draw should not make. Rows without "threads" are from before patch tables, sizes and
+threads were drawn. Runs until --minutes of the processor are over, or to --count seeds.
 
 usage: try_random_plans.py --out results/random_plans.tsv --first 3 [--minutes 10] [--count N] [--commit HASH]
 """
@@ -24,7 +26,7 @@ from provenance import comment
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from lab.random_plans import OTHERS, REFERENCE, assert_exact, random_codec, random_plan
+from lab.random_plans import EXECUTORS, THREADS, assert_exact, random_codec, random_patches, random_plan
 from quaver.errors import UsageError
 from quaver.evaluate.points import read_table, write_table
 from quaver.lab.manifest import code_hash
@@ -39,6 +41,7 @@ def outcome(seed: int) -> tuple[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         try:
             codec = random_codec(seed)
+            codec.patches = random_patches(seed)
             assert_exact(codec, random_plan(codec, seed), Path(folder), seed)
         except UsageError as error:
             return "refused", f"seed {seed}: {error}"
@@ -60,7 +63,7 @@ def main() -> None:
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
     ).stdout.strip()  # fmt: skip
     note, earlier = comment(), [list(each.values()) for each in read_table(arguments.out)]
-    executors = ", ".join((REFERENCE, *OTHERS, "training"))
+    executors = f"{', '.join(EXECUTORS)} on {' and '.join(map(str, THREADS))} threads, training"
     counts, said, begun = dict.fromkeys(("exact", "different", "refused"), 0), list[str](), time.process_time()
     for seed in range(arguments.first, arguments.first + arguments.count):
         kind, words = outcome(seed)

@@ -1,11 +1,12 @@
 """Random codecs, random plans for them (bits per layer, channel, group; pruned channels, splits, fitted zero-points,
-scales that layers share), and whether such a plan computes the same everywhere. For tests and
-scripts/try_random_plans.py."""
+scales that layers share), random patch tables and picture sizes, and whether all that computes the same everywhere. For
+tests and scripts/try_random_plans.py."""
 
 from __future__ import annotations
 
 import io
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +21,16 @@ from quaver.lab.models.wiring import wiring
 from quaver.lab.quant.plan import LayerPlan, QuantPlan
 from quaver.lab.train.objective import code_sequence
 from quaver.lab.train.recipes import Stage
+from quaver.media.frame import VideoFormat
 from quaver.runtime.model import load_model, read_model, save_model
+from quaver.runtime.patches import FULL, NETWORKS, PatchTable
+from quaver.runtime.picture import Picture, crop, pad, plain_format
 
-from .test_integer_path import FORMAT, moving, sequence
+from .test_integer_path import moving, sequence
 
 STAGE = Stage("calibration", 1, 3, encoder=True)
-REFERENCE, OTHERS = "reference", ("onnx", "onnx-f32")  # executors
+EXECUTORS, THREADS = ("reference", "onnx", "onnx-f32"), (1, 2)
+TYPICAL = {"levels": 375, "motion": 140, "gradient": 86000, "change": 63000}  # of patches of `moving`
 
 
 def random_codec(seed: int) -> Codec:
@@ -86,9 +91,29 @@ def random_sharing(codec: Codec, layers: dict[str, LayerPlan], rng: np.random.Ge
     return tuple(shared)
 
 
+def random_patches(seed: int) -> PatchTable | None:
+    """Up to two thresholds of each feature where patches lie, any bits; none for a quarter of the seeds."""
+    rng = np.random.default_rng((seed, 1))
+    if rng.random() < 0.25:
+        return None
+    thresholds, classes = {}, 1
+    for feature, typical in TYPICAL.items():
+        count = int(rng.integers(0, 3))
+        thresholds[feature] = tuple(sorted({int(typical * rng.uniform(0.6, 1.4)) for _ in range(count)}))
+        classes *= len(thresholds[feature]) + 1
+    return PatchTable(thresholds, rng.integers(0, FULL + 1, (classes, len(NETWORKS)), np.uint8))
+
+
+def random_format(seed: int) -> VideoFormat:
+    """A size up to 78x62 whose sides no multiple of 16 is, and often no multiple of 2."""
+    rng = np.random.default_rng((seed, 2))
+    width, height = (int(rng.choice([n for n in range(low, high) if n % 16])) for low, high in ((37, 79), (27, 63)))
+    return plain_format(width, height)
+
+
 def assert_exact(codec: Codec, plan: QuantPlan, tmp_path: Path, seed: int) -> Codec:
-    """Training, executors and files agree: `REFERENCE` and `OTHERS` decode what "onnx" encoded, and training computes
-    it; scales and clips being as training would leave them. The codec as its file has it."""
+    """Training, executors and files agree: each of `EXECUTORS` decodes with each of `THREADS` what "onnx" encoded, and
+    training computes it; scales and clips being as training would leave them. The codec as its file has it."""
     calibrate(codec, [sequence(moving(3), 30)], STAGE, plan)
     for name, parameter in codec.named_parameters():
         if name.endswith(("log_gain", "log_clip")):
@@ -97,21 +122,24 @@ def assert_exact(codec: Codec, plan: QuantPlan, tmp_path: Path, seed: int) -> Co
     again = read_codec(tmp_path / "w.safetensors", load_model("skeleton"))
     assert again.plan == plan
     save_model(lower(again, "random"), tmp_path / "random.qvm")
-    model = read_model(tmp_path / "random.qvm")
-    frames = moving(4, seed=seed)
+    model, format = read_model(tmp_path / "random.qvm"), random_format(seed)
+    assert model.profile == (1 if codec.patches is None else 2)
+    frames = moving(4, seed, format)
     stream = io.BytesIO()
-    with Encoder(stream, FORMAT, 28, model=model, scene_cuts=False, executor="onnx") as encoder:
+    with Encoder(stream, format, 28, model=model, scene_cuts=False, executor="onnx") as encoder:
         for frame in frames:
             encoder.encode(frame)
-    decoded = list(Decoder(io.BytesIO(stream.getvalue()), model, REFERENCE))
-    for name in OTHERS:
-        for frame, other in zip(decoded, Decoder(io.BytesIO(stream.getvalue()), model, name), strict=True):
+    decoded = list(Decoder(io.BytesIO(stream.getvalue()), model, EXECUTORS[0], THREADS[0]))
+    for name, threads in list(product(EXECUTORS, THREADS))[1:]:
+        for frame, other in zip(decoded, Decoder(io.BytesIO(stream.getvalue()), model, name, threads), strict=True):
             for plane in "yuv":
-                np.testing.assert_array_equal(getattr(frame, plane), getattr(other, plane), f"{name}, {plane}")
+                where = f"{format.width}x{format.height}, {name}, {threads} threads, {plane}"
+                np.testing.assert_array_equal(getattr(frame, plane), getattr(other, plane), where)
     set_integer(codec, True)
     codec.use_encoder = True
     with torch.no_grad():
-        for t, (state, _) in enumerate(code_sequence(codec, sequence(frames, 28))):
-            for plane, name in zip(state.picture, "yuv", strict=True):
-                np.testing.assert_array_equal(plane[0].numpy(), getattr(decoded[t], name), f"frame {t}, {name}")
+        for t, (state, _) in enumerate(code_sequence(codec, sequence(map(pad, frames), 28))):
+            seen = crop(Picture(*(plane[0].numpy() for plane in state.picture)), format, t)
+            for name in "yuv":
+                np.testing.assert_array_equal(getattr(seen, name), getattr(decoded[t], name), f"frame {t}, {name}")
     return again

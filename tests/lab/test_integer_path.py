@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
 import numpy as np
@@ -19,27 +19,29 @@ from quaver.lab.train.objective import Sequence, code_sequence
 from quaver.lab.train.recipes import Stage
 from quaver.media.frame import Frame, VideoFormat
 from quaver.runtime.model import load_model, read_model, save_model
+from quaver.runtime.picture import Picture
 
 FORMAT = VideoFormat(64, 48, Fraction(25), Fraction(1, 25))
 
 
-def moving(frames: int, seed: int = 0) -> list[Frame]:
+def moving(frames: int, seed: int = 0, format: VideoFormat = FORMAT) -> list[Frame]:
     """A textured picture that slides, with a brighter square that goes its own way."""
-    rng = np.random.default_rng(seed)
-    wide = rng.integers(0, 256, (60, 90)).astype(np.float64)
+    rng, height, width = np.random.default_rng(seed), format.height, format.width
+    wide = rng.integers(0, 256, (height + 12, width + 26)).astype(np.float64)
     for _ in range(3):
         wide = (wide + np.roll(wide, 1, 0) + np.roll(wide, 1, 1) + np.roll(wide, -1, 0)) / 4
     wide = np.clip((wide - wide.mean()) * 5 + 120, 0, 255).astype(np.uint8)
     result = []
     for t in range(frames):
-        y = wide[t % 8 : t % 8 + 48, t % 20 : t % 20 + 64].copy()
+        y = wide[t % 8 : t % 8 + height, t % 20 : t % 20 + width].copy()
         y[10 + t % 16 : 26 + t % 16, 20:36] = 200
         u = (y[::2, ::2] // 2 + 60).astype(np.uint8)
-        result.append(Frame(y, u, 255 - u, t, FORMAT))
+        result.append(Frame(y, u, 255 - u, t, format))
     return result
 
 
-def sequence(frames: list[Frame], quality: int) -> Sequence:
+def sequence(frames: Iterable[Frame | Picture], quality: int) -> Sequence:
+    frames = list(frames)
     planes = (torch.from_numpy(np.stack([getattr(f, name) for f in frames]))[None] for name in "yuv")
     return Sequence(*planes, torch.tensor([quality]))
 

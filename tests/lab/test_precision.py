@@ -1,4 +1,5 @@
-"""A random plan (bits per layer, channel, group; splits) computes the same in training, executors and files."""
+"""A random plan (bits per layer, channel, group; splits), with a random patch table and picture size, computes the same
+in training, executors and files."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ from quaver.lab.quant.plan import LayerPlan, QuantPlan
 from quaver.lab.train.objective import run_sequence
 from quaver.runtime.model import save_model
 
-from .random_plans import STAGE, assert_exact, random_codec, random_plan
+from .random_plans import STAGE, assert_exact, random_codec, random_patches, random_plan
 from .test_integer_path import moving, sequence
 
 NARROW = "inter.decoder.trunk.blocks.0.narrow"
@@ -31,6 +32,8 @@ NARROW = "inter.decoder.trunk.blocks.0.narrow"
 def test_a_random_plan_is_exact(seed: int, tmp_path: Path) -> None:
     codec = random_codec(seed)
     plan = random_plan(codec, seed)
+    codec.patches = random_patches(seed)
+    assert codec.patches is not None  # as other seeds may have it
     assert any((layer.activation_bits or 0) > 8 for layer in plan.layers.values())
     assert any(layer.affine and layer.groups for layer in plan.layers.values())
     assert {(layer.activation_bits or 0) > 8 for sites in plan.shared for layer in map(plan.layer, sites)} == {
