@@ -1,9 +1,9 @@
 """An analysis with Fisher scores of every layer's output channels and its input's channels added: from one backward
 pass per clip and lambda.
 
-The rows (level channel, source predicted) hold 1/2 E sum (g dx)^2 as zeta, at 0 bits of a pruned output channel; of it
-an allocation uses each channel's share of its layer (`lab.allocate.channels.calibrated`). Clips are those that
-measure_analysis.py takes first.
+The rows (level channel, mode open, source predicted) hold 1/2 E sum (g dx)^2 as zeta, at 0 bits of a pruned output
+channel; of it an allocation uses each channel's share of its layer (`lab.allocate.channels.calibrated`). Clips are
+those that measure_analysis.py takes first.
 
 usage: score_channels.py CHECKPOINT --table ANALYSIS --train DIR --cache DIR --out FOLDER [--clips 12]
 """
@@ -53,7 +53,7 @@ def main() -> None:
                 {
                     "model_hash": table.rows["model_hash"][0], "call_site": each.site, "module": each.module,
                     "kind": each.kind, "level": "channel", "channel": each.channel,
-                    "bits": bits, "mode": "add", "clip": MEAN,
+                    "bits": bits, "mode": "open", "clip": MEAN,
                     "lambda": lmbda, "zeta": each.fisher, "source": "predicted", "first": each.first,
                     "fisher": each.fisher, "frames": FRAMES // 2, "encoder_only": each.module in adapter.encoder_only,
                 }

@@ -2,7 +2,8 @@
 
 Rows by `what`: module (add, open, drop) and state, means over lambda; drift and impulse of modules, at each lambda;
 pairs whose interaction stands out most from its standard error; the dearest layers; how well scores predict measured
-channels; proxies over all layers. Empty where a column has no meaning.
+channels, all of them and those above the floor of the mode that they were measured in; proxies over all layers. Empty
+where a column has no meaning.
 
 usage: summarize_sensitivity.py ANALYSIS --out results/sensitivity.tsv --command "quaver analyse ..."
 """
@@ -16,6 +17,7 @@ from pathlib import Path
 import polars as pl
 
 from quaver.evaluate.points import write_table
+from quaver.lab.analyse.proxies import AGAINST, rank_correlation
 from quaver.lab.analyse.table import MEAN, SensitivityTable
 
 FIGURES = ("zeta", "stderr", "floor", "slope", "slope_low", "slope_high", "gain", "decay", "correlation")
@@ -64,14 +66,22 @@ def dearest(table: SensitivityTable, rows: pl.DataFrame) -> Iterator[Row]:
         yield row("layer, estimate", each, "zeta", "stderr")
 
 
-def audits(table: SensitivityTable, rows: pl.DataFrame) -> Iterator[Row]:
-    for kind in ("w", "a"):
-        channels = rows.filter(level="channel", kind=kind)
-        measured = channels.filter(source="measured")
-        yield row("channels measured", {"kind": kind, "bits": measured["bits"].min()}, count=measured.height)
-        yield row("channels predicted", {"kind": kind}, count=channels.filter(source="predicted").height)
-        steady = measured.filter(pl.col("zeta").abs() > pl.col("floor"))
-        yield row("channels above the floor", {"kind": kind, "bits": measured["bits"].min()}, count=steady.height)
+def channels(table: SensitivityTable) -> Iterator[Row]:
+    """Of each kind and mode how many were measured, their mean floor, and how many are above theirs."""
+    for (kind, mode), own in table.channels.partition_by("kind", "mode", as_dict=True, maintain_order=True).items():
+        measured = own.filter(source="measured")
+        yield row(f"channels predicted, {mode}", {"kind": kind}, count=own.height - measured.height)
+        common, floor = {"kind": kind, "bits": measured["bits"].min()}, measured["floor"].mean()
+        yield row(f"channels measured, {mode}", common, floor=floor, count=measured.height)
+        clear = measured.filter(pl.col("zeta").abs() > pl.col("floor"))
+        yield row(f"channels above the floor, {mode}", common, floor=floor, count=clear.height)
+        agreement = rank_correlation(clear["fisher"].to_list(), clear["zeta"].to_list())
+        what = f"Fisher, of channels above the floor, {AGAINST[str(mode)]}"
+        yield row(what, common, correlation=agreement, count=clear.height)
+
+
+def audits(table: SensitivityTable) -> Iterator[Row]:
+    yield from channels(table)
     for each in table.proxies.filter(modules="all").sort("level", "against", "kind").iter_rows(named=True):
         if each["level"] == "channel" or each["lambda"] is None:
             what = f"{each['proxy']}, of {each['level']}s, {each['against']}"
@@ -92,7 +102,7 @@ def main() -> None:
     arguments = parser.parse_args()
     table = SensitivityTable.load(arguments.analysis)
     rows = table.rows.filter(clip=MEAN)
-    found = [*modules(rows), *over_time(rows), *dearest(table, rows), *audits(table, rows)]
+    found = [*modules(rows), *over_time(rows), *dearest(table, rows), *audits(table)]
     note, cpu = table.manifest, table.manifest["environment"]["cpu"]
     shape = "x".join(str(size) for size in note["clips"]["shape"])
     first = f"{arguments.command}; weights {note['model_hash'][:16]}, clips {shape}, manifest {note['hash']}; {cpu}"

@@ -47,6 +47,15 @@ def test_means_of_what_was_measured() -> None:
     assert found.model_hash == "m" and found.bits("a", "w") == [4]
 
 
+def test_channels_without_the_loop_come_first() -> None:
+    def channel(number: int, zeta: float, mode: str, bits: int = 4) -> dict[str, Any]:
+        return row("a", "w", bits, zeta, level="channel", channel=number, mode=mode)
+
+    rows = [row("a", "w", 4, 1.0), channel(0, 9.0, "add"), channel(1, 9.0, "add"), channel(0, 0.5, "add", 6)]
+    rows += [channel(1, 0.4, "add", 6), channel(0, 0.1, "open"), channel(1, 0.2, "open")]
+    assert table_scores(SensitivityTable.of(rows)).channels == {("a", "w"): {4: (0.1, 0.2), 6: (0.5, 0.4)}}
+
+
 def test_what_the_closed_loop_cannot_see_comes_from_without_the_loop() -> None:
     rows = [
         row("a", "w", 4, -0.005, floor=0.01),

@@ -15,6 +15,7 @@ from quaver.errors import UsageError
 from quaver.lab.analyse import AnalyseConfig, QuaverAdapter, SensitivityTable, analyse, analysis
 from quaver.lab.analyse.closed_loop import AnalysisError, run
 from quaver.lab.analyse.run import Estimate
+from quaver.lab.analyse.table import MEAN
 from quaver.lab.manifest import model_hash
 from quaver.lab.models.codec import Codec
 from quaver.lab.models.weights import weights_hash
@@ -53,7 +54,7 @@ def test_the_table_has_every_level_and_mode(finished: tuple[Path, SensitivityTab
         ("pair", "add", "measured"),
         ("codec", "noise", "measured"),
     }
-    assert found == levels | others | {("channel", "add", "measured"), ("channel", "add", "predicted")}
+    assert found == levels | others | {("channel", "open", "measured"), ("channel", "open", "predicted")}
     kinds = set(table.rows.filter(level="module", mode="add")["kind"])
     assert kinds == {"w", "a", "wa", "state"}
     assert set(table.rows.filter(pl.col("encoder_only"))["module"]) == {"encoder"}
@@ -68,6 +69,9 @@ def test_channels_are_measured_at_the_fewest_bits_and_predicted_at_all(finished:
     count = channels.filter(bits=3).height
     assert channels.filter(bits=8, source="predicted").height == count
     assert 12 <= channels.filter(bits=3, source="measured").height < count
+    floors = finished[1].rows.filter(mode="open noise", clip=MEAN)
+    for row in channels.filter(source="measured").iter_rows(named=True):
+        assert row["floor"] == floors.filter(pl.col("lambda") == row["lambda"])["floor"].item()
     pruned = channels.filter(bits=0)
     assert set(pruned["kind"]) == {"w"} and pruned.height == channels.filter(bits=8, kind="w").height
 
@@ -139,7 +143,9 @@ def test_proxies_are_audited(finished: tuple[Path, SensitivityTable]) -> None:
     )
     assert proxies["rank_correlation"].drop_nulls().abs().max() <= 1 and (proxies["seconds"] >= 0).all()
     assert set(proxies["surrogate"]) == {"additive uniform noise"}
-    assert {"w", "a"} == set(proxies.filter(level="channel")["kind"])
+    channels = proxies.filter(level="channel")
+    assert {"w", "a"} == set(channels["kind"]) and {"open"} == set(channels["against"])
+    assert set(channels["proxy"]) == expected - {"SQNR", "Hutchinson", "dw^T H dw"} | {"mixture, fitted to them"}
 
 
 def _short(**changes: object) -> AnalyseConfig:

@@ -63,6 +63,14 @@ def test_some_clips_alone() -> None:
     assert table.of_clips(["x"]).estimates()["zeta"].to_list() == [1]
 
 
+def test_channels_are_those_without_the_loop_where_there_are_some() -> None:
+    common: dict[str, Any] = {"level": "channel", "channel": 0}
+    table = SensitivityTable.of(
+        [row("a.b", 1.0, **common), row("a.b", 2.0, mode="open", **common), row("a.b", 3.0, bits=6, **common)]
+    )
+    assert table.channels["zeta"].to_list() == [2.0, 3.0]
+
+
 def test_the_mean_over_lambda_has_a_lower_floor() -> None:
     rows = [row(zeta=0.018, floor=0.02, **{"lambda": lmbda}) for lmbda in (0.1, 0.2, 0.3, 0.4)]
     (score,) = SensitivityTable.of(rows).scores().iter_rows(named=True)

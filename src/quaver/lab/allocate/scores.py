@@ -129,9 +129,10 @@ def _scores(table: SensitivityTable, level: str) -> tuple[dict[Key, float], dict
 
 
 def _channels(table: SensitivityTable) -> dict[tuple[str, str], dict[int, tuple[float, ...]]]:
-    rows = table.scores(level="channel", mode="add")
+    """Of channels without the loop, and in closed loop where there is nothing else."""
+    known = replace(table, rows=table.channels)
     found: dict[tuple[str, str], dict[int, dict[int, float]]] = {}
-    for row in rows.iter_rows(named=True):
+    for row in (row for mode in ("add", "open") for row in known.scores("channel", mode).iter_rows(named=True)):
         if row["channel"] is not None and row["zeta"] is not None:
             by_bits = found.setdefault((row["call_site"], row["kind"]), {})
             by_bits.setdefault(row["bits"], {})[row["channel"]] = float(row["zeta"])

@@ -14,17 +14,17 @@ from quaver.errors import UsageError
 from quaver.lab.analyse.adapter import CodecAdapter
 from quaver.lab.analyse.bench import Bench, Setup
 from quaver.lab.analyse.cache import Result, ResultCache
-from quaver.lab.analyse.channels import Channel, channel_rows, channels_of, mixture, sample, trial_of
+from quaver.lab.analyse.channels import audit_channels, channel_rows, channels_of, mixture, sample, trial_of
 from quaver.lab.analyse.clips import ClipSet
 from quaver.lab.analyse.closed_loop import Curves
 from quaver.lab.analyse.config import AnalyseConfig
 from quaver.lab.analyse.executors import executor, save_setup
 from quaver.lab.analyse.gradients import Arrays
 from quaver.lab.analyse.jobs import Curvature, Job, Slopes, Work
-from quaver.lab.analyse.proxies import audit, rank_correlation
+from quaver.lab.analyse.proxies import audit
 from quaver.lab.analyse.run import Estimate, Progress, Runner, weight
 from quaver.lab.analyse.survey import Survey, survey
-from quaver.lab.analyse.table import ALL, MEAN, PROXY_SCHEMA, SensitivityTable
+from quaver.lab.analyse.table import MEAN, PROXY_SCHEMA, SensitivityTable
 from quaver.lab.analyse.truth import Reading, float_job, jobs_of, noise_jobs, trials
 from quaver.lab.manifest import class_hash, code_hash, digest, manifest, write_manifest
 
@@ -120,14 +120,13 @@ class _Analysis:
         )
         rows = [row for trial in plan for row in reading.rows(trial, curves)]
         rows += list(reading.noise_rows(config))
-        proxies = []
+        proxies, seconds = [], processor * config.frames
         if config.proxies:
             slopes, second = self._scores(results, Slopes), self._scores(results, Curvature)
             truth = SensitivityTable.of(rows).rows
-            seconds = processor * config.frames
             proxies = list(audit(truth, slopes, second, self.bench.adapter.surrogate, seconds))
         if config.level == "channel":
-            measured, audited = self._channels(reading, results)
+            measured, audited = self._channels(reading, results, seconds)
             rows, proxies = rows + measured, proxies + audited
         return SensitivityTable.of(rows, proxies=_frame(proxies), manifest=self.note, histograms=self.survey.histograms)
 
@@ -163,10 +162,10 @@ class _Analysis:
         }
 
     def _channels(
-        self, reading: Reading, results: dict[Work, Result]
+        self, reading: Reading, results: dict[Work, Result], truth_seconds: float
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Rows of channels, measured at the fewest bits and predicted at the others, and how well their scores predict
-        the measured ones."""
+        the measured ones. truth_seconds: what one measurement costs."""
         config, bits = self.config, min(self.config.bits)
         scores = results[self._slopes(self.middle)]
         assert isinstance(scores, dict)
@@ -178,42 +177,19 @@ class _Analysis:
             for job, result in self.runner.run(jobs_of(plan.values()), self.show).items()
             if isinstance(job, Job)
         }
-        measured = {
-            each: next(row for row in reading.rows(trial, curves) if row["clip"] == MEAN)
-            for each, trial in plan.items()
-        }
-        lmbda = self.bench.adapter.lambdas[self.middle]
-        common = {"model_hash": self.note["model_hash"], "lambda": lmbda, "frames": config.frames}
+        by_clip = {each: {row["clip"]: row for row in reading.rows(trial, curves)} for each, trial in plan.items()}
+        measured = {each: found[MEAN] for each, found in by_clip.items()}
+        mode, lmbda = config.channel_mode, self.bench.adapter.lambdas[self.middle]
+        common = {"model_hash": self.note["model_hash"], "mode": mode, "lambda": lmbda, "frames": config.frames}
         weights, rows = mixture({each: row["zeta"] for each, row in measured.items()}), []
         for width in (0, *config.bits):
             own = channels_of(self.survey, scores, width, config.kinds if width else {"w"}.intersection(config.kinds))
             known = measured if width == bits else {}
             rows += channel_rows(own, weights, known, common | {"bits": width}, self.bench.adapter.encoder_only)
-        return rows, list(self._audit_channels(measured, bits, lmbda, float(scores["seconds"][1])))
-
-    def _audit_channels(
-        self, measured: dict[Channel, dict[str, Any]], bits: int, lmbda: float, seconds: float
-    ) -> Iterator[dict[str, Any]]:
-        for kind in ("w", "a"):
-            own = [channel for channel in measured if channel.kind == kind]
-            zetas = [measured[channel]["zeta"] for channel in own]
-            for name, scores in (
-                ("first order", [channel.spread for channel in own]),
-                ("Fisher", [channel.fisher for channel in own]),
-            ):
-                yield {
-                    "proxy": name,
-                    "level": "channel",
-                    "modules": ALL,
-                    "kind": kind,
-                    "bits": bits,
-                    "lambda": lmbda,
-                    "against": "closed",
-                    "rank_correlation": rank_correlation(scores, zetas),
-                    "count": len(own),
-                    "seconds": seconds,
-                    "surrogate": self.bench.adapter.surrogate,
-                }
+        zetas = {each: {clip: row["zeta"] for clip, row in found.items()} for each, found in by_clip.items()}
+        audited = audit_channels(zetas, weights, mode, float(scores["seconds"][1]), truth_seconds)
+        shared = {"bits": bits, "lambda": lmbda, "surrogate": self.bench.adapter.surrogate}
+        return rows, [shared | row for row in audited]
 
     def _time(self, points: tuple[int, ...]) -> tuple[float, float]:
         """Seconds, by the clock and of the processor, that a frame of all clips at one point costs."""

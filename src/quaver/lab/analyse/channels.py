@@ -1,12 +1,13 @@
 """Sensitivity of channels: scores of all from gradients, truth of a sample, predictions for the rest.
 
 The sample is stratified, so that scores are judged over their whole range: module kinds ("decoder" weights, "decoder"
-inputs, ...) times deciles of the score; the channels with the highest scores are measured as well.
+inputs, ...) times deciles of the score; the channels with the highest scores are measured as well. The truth is that
+of single frames ("open"): in closed loop nearly every channel costs less than the loop's own noise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,8 +18,9 @@ from scipy.optimize import nnls
 from quaver.lab.analyse.config import AnalyseConfig
 from quaver.lab.analyse.gradients import SCORES, Arrays
 from quaver.lab.analyse.jobs import Job, Part
+from quaver.lab.analyse.proxies import AGAINST, HALVES, rank_correlation
 from quaver.lab.analyse.survey import Survey
-from quaver.lab.analyse.table import MEAN
+from quaver.lab.analyse.table import ALL, MEAN
 from quaver.lab.analyse.truth import Trial
 
 DECILES = 10
@@ -97,8 +99,10 @@ def _strata(channels: list[Channel]) -> list[list[Channel]]:
 
 
 def trial_of(channel: Channel, config: AnalyseConfig, bits: int, point: int) -> Trial:
-    part = channel.part
-    return Trial(part, bits, "channel", "add", Job(part.settings(bits), config.frames, (point,)))
+    """In the mode in which channels are measured, at one operating point."""
+    part, mode = channel.part, config.channel_mode
+    job = Job(part.settings(bits), config.frames, (point,), open=mode == "open")
+    return Trial(part, bits, "channel", mode, job)
 
 
 def mixture(measured: Mapping[Channel, float]) -> NDArray[np.float64]:
@@ -125,7 +129,10 @@ def channel_rows(
     common: Mapping[str, Any],
     encoder: Iterable[str],
 ) -> list[dict[str, Any]]:
-    """A row for every channel: measured ones as truth has them, the others predicted."""
+    """A row for every channel: measured ones as truth has them, the others predicted.
+
+    common: what all predicted rows say, such as bits and the mode of the measurements that `weights` were fitted to.
+    """
     predicted = predict(channels, weights)
     rows = []
     encoders = set(encoder)
@@ -140,7 +147,6 @@ def channel_rows(
             "kind": each.kind,
             "level": "channel",
             "channel": each.channel,
-            "mode": "add",
             "clip": MEAN,
             "zeta": float(zeta),
             "source": "predicted",
@@ -148,3 +154,35 @@ def channel_rows(
         }
         rows.append(dict(common) | own | scores)
     return rows
+
+
+def audit_channels(
+    measured: Mapping[Channel, Mapping[str, float]],
+    weights: NDArray[np.float64],
+    mode: str,
+    seconds: float,
+    truth_seconds: float,
+) -> Iterator[dict[str, Any]]:
+    """For each kind, how well the scores of channels, and the mixture of them that fits best, follow the measured zeta.
+
+    measured: zeta of every clip and of their mean. seconds: what the scores of all cost; truth_seconds: one channel's
+    measurement. Rows of PROXY_SCHEMA but for bits, lambda and surrogate.
+    """
+    for kind in ("w", "a"):
+        own = [each for each in measured if each.kind == kind]
+        truth = [measured[each][MEAN] for each in own]
+        found: list[tuple[str, float | None, float]] = [
+            (name, rank_correlation(scores, truth), seconds)
+            for name, scores in (
+                ("first order", [each.spread for each in own]),
+                ("Fisher", [each.fisher for each in own]),
+                ("mixture, fitted to them", predict(own, weights)),
+            )
+        ]
+        clips = np.array([[zeta for clip, zeta in measured[each].items() if clip != MEAN] for each in own])
+        if own and clips.shape[1] > 1:
+            agreement = rank_correlation(clips[:, ::2].mean(1), clips[:, 1::2].mean(1))
+            found.append((HALVES, agreement, truth_seconds * len(own)))
+        common = {"level": "channel", "modules": ALL, "kind": kind, "against": AGAINST[mode], "count": len(own)}
+        for name, correlation, spent in found:
+            yield common | {"proxy": name, "rank_correlation": correlation, "seconds": spent}

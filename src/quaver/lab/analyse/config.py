@@ -26,7 +26,7 @@ class AnalyseConfig:
     responses, 0 for none; both at the fewest bits and for modules. noise: perturbations that the floor is measured
     with. pairs: interactions of modules.
     channel_sample, channel_top: how many channels are measured: a stratified sample, and the share with the highest
-    scores; at the fewest bits and the middle lambda.
+    scores; at the fewest bits and the middle lambda, in `channel_mode`.
     proxies: compare cheap scores with the truth. slope_frames, curvature_frames: that they differentiate through.
     only: shell patterns of layer names; empty for all.
     """
@@ -76,6 +76,18 @@ class AnalyseConfig:
     def longest(self) -> int:
         """Frames that clips must have."""
         return max(self.frames, self.drift_frames, self.impulse_frames)
+
+    @property
+    def channel_mode(self) -> str:
+        """In which channels are measured: "open", since nearly all of them drown in the loop's noise; "add" where the
+        closed loop is asked for and "open" is not."""
+        return "add" if "add" in self.modes and "open" not in self.modes else "open"
+
+    @property
+    def open_frames(self) -> int:
+        """Over which the floor without the loop is measured; 0 where nothing needs it."""
+        channels = self.level == "channel" and self.channel_mode == "open"
+        return self.frames if channels or "open" in self.modes else 0
 
     @property
     def warnings(self) -> tuple[str, ...]:

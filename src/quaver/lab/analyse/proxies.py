@@ -27,6 +27,8 @@ Scores = Sequence[float] | NDArray[np.float64]
 
 _FROM_SLOPES = {"SQNR": "noise", "first order": "spread", "Fisher": "fisher"}
 _FEWEST = 3  # ranks of fewer layers say nothing
+AGAINST = {"add": "closed", "open": "open"}  # by mode, what a truth is called
+HALVES = "truth, half of the clips"
 
 
 def audit(
@@ -41,7 +43,7 @@ def audit(
 
     rows: measured layers. truth_seconds: what one of them costs.
     """
-    for mode, against in (("add", "closed"), ("open", "open")):
+    for mode, against in AGAINST.items():
         layers = rows.filter((pl.col("level") == "layer") & (pl.col("mode") == mode))
         for kind, bits in layers.select("kind", "bits").unique().sort("kind", "bits").iter_rows():
             own = layers.filter(pl.col("kind").eq(kind) & pl.col("bits").eq(bits))
@@ -103,7 +105,7 @@ def _compare(
     halves = _halves(rows.filter(pl.col("clip") != MEAN), sites)
     if halves is not None:
         seconds = truth_seconds * len(sites) * len(lambdas)
-        yield row("truth, half of the clips", zetas, seconds) | {"rank_correlation": rank_correlation(*halves)}
+        yield row(HALVES, zetas, seconds) | {"rank_correlation": rank_correlation(*halves)}
 
 
 def _of_all(scores: NDArray[np.float64] | None, name: str) -> float:

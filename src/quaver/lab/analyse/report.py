@@ -88,7 +88,10 @@ _MODES = {
     "drop": "closed loop, this part raised to float, the rest quantized",
 }
 _MAP_NOTE = "ζ = ΔJ / R, mean over clips and λ. Grey: not above the noise floor, or no loss."
-_SITE_NOTE = "Channels sorted by ζ, measured ones dark; what its weights are and what arrives at it."
+_SITE_NOTE = (
+    "Channels sorted by ζ, without the loop where measured so; measured ones dark. What its weights are and what"
+    " arrives at it."
+)
 _PAIR = '<div class="two"><div id="weights" class="figure"></div><div id="inputs" class="figure"></div></div>'
 _IMPULSE_NOTE = (
     "The part is quantized in one frame only. Gain: the sum of ΔJ from that frame on over ΔJ in that frame (1: nothing"
@@ -213,7 +216,7 @@ def _proxies(table: SensitivityTable) -> str:
 
 def _channels(table: SensitivityTable) -> dict[str, Any]:
     """Per call site and kind: [channel, zeta in per cent, measured], worst first."""
-    rows = table.means.filter(pl.col("bits") > 0, level="channel")  # that a channel is pruned, 0 bits, is not measured
+    rows = table.channels.filter(pl.col("bits") > 0)  # that a channel is pruned, 0 bits, is not measured
     result: dict[str, Any] = {}
     if rows.is_empty():
         return result

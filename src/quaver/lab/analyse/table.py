@@ -128,6 +128,14 @@ class SensitivityTable:
         rows = pl.concat([own, means], how="diagonal")
         return SensitivityTable(rows.select(list(SCHEMA)), manifest=self.manifest)
 
+    @property
+    def channels(self) -> pl.DataFrame:
+        """Means of channels without the loop; of call sites, kinds and bits that only have them in closed loop, as
+        tables of earlier versions do, those."""
+        rows = self.means.filter(level="channel")
+        unlooped, site = rows.filter(mode="open"), ["call_site", "kind", "bits"]
+        return pl.concat([unlooped, rows.filter(mode="add").join(unlooped, on=site, how="anti")])
+
     def scores(self, level: str = "layer", mode: str = "add") -> pl.DataFrame:
         """call_site, module, kind, bits, channel, zeta, stderr, ...: means over clips and lambda, worst first; of the
         shortest clips, where some were measured over more frames for their drift."""

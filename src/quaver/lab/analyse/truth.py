@@ -69,10 +69,9 @@ def trials(config: AnalyseConfig, survey: Survey, points: tuple[int, ...]) -> li
 
 def noise_jobs(config: AnalyseConfig, points: tuple[int, ...], open: bool = False) -> list[Job]:
     """The perturbations; what is not measured needs no floor."""
-    if open and "open" not in config.modes:
-        return []
-    frames = config.frames if open else max(config.frames, config.drift_frames)
-    return [Job((), frames, points, noise=config.seed + number, open=open) for number in range(config.noise)]
+    frames = config.open_frames if open else max(config.frames, config.drift_frames)
+    numbers = range(config.noise if frames else 0)
+    return [Job((), frames, points, noise=config.seed + number, open=open) for number in numbers]
 
 
 def jobs_of(all_trials: Iterable[Trial]) -> list[Job]:
