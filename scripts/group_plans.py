@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from training_clips import clip_cache, study_parser
 
-from quaver.lab.analyse.clips import choose_clips
+from quaver.lab.analyse.clips import ClipSet, choose_clips
+from quaver.lab.analyse.closed_loop import Curves
 from quaver.lab.analyse.score import float_curves
 from quaver.lab.costs.codec import codec_layers
 from quaver.lab.costs.groups import group_cost
@@ -55,6 +56,7 @@ PLANES = {
     "motion.estimator.trunk": (96, 96, 2, 1),
 }
 CALIBRATION = Stage("calibration", 6, 3, size=128, encoder=True)
+EVERYTHING = replace(CALIBRATION, trains=(*CALIBRATION.trains, "motion"))
 TRAINING = Stage("integer-aware", 1, 3, size=96, batch=3, encoder=True, integer=True, through_time=True)
 WORKLOAD = Workload()
 
@@ -66,6 +68,14 @@ def ground_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
+def add_search(parser: argparse.ArgumentParser) -> None:
+    """Of methods that learn."""
+    parser.add_argument("--search", type=int, default=100, help="steps of the search for groups")
+    parser.add_argument("--limit", type=int, default=None, help="groups that a search begins with; one per channel")
+    parser.add_argument("--mu", type=float, default=1.0, help="worth of all bit operations, in what one scale loses")
+    parser.add_argument("--seed", type=int, default=1)
+
+
 def stand(arguments: argparse.Namespace) -> Ground:
     """On one thread, in a folder that is there."""
     torch.set_num_threads(1)
@@ -74,17 +84,17 @@ def stand(arguments: argparse.Namespace) -> Ground:
 
 
 class Ground:
-    """What all rows share: samples of every layer's input and their statistics, clips, the float model's costs."""
+    """What all rows share: samples of every layer's input and their statistics, the layers' costs; clips of --val and
+    the float model's curves, for those who ask for them."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.arguments, self.skeleton = arguments, load_model("skeleton")
         self.train = clip_cache(arguments, "cache")
         codec = self.codec()
         wires = wiring(codec)
-        everything = replace(CALIBRATION, trains=(*CALIBRATION.trains, "motion"))
         with torch.no_grad(), InputSamples(wires) as inputs:
             for step in range(CALIBRATION.steps):
-                run_sequence(codec, sequence_at(self.train, 0, CALIBRATION, step), everything)
+                run_sequence(codec, sequence_at(self.train, 0, CALIBRATION, step), EVERYTHING)
         self.samples = inputs.values()
         self.stats = {name: accumulate(None, values[None, :, :, None]) for name, values in self.samples.items()}
         self.layers = {layer.call_site: layer for layer in codec_layers(codec, WORKLOAD)}
@@ -93,8 +103,14 @@ class Ground:
         fit(codec, shape_for(codec, QuantPlan({})), self.samples)
         streams = {name: wire.source for name, wire in wires.items() if wire.source.shared and not wire.source.fixed}
         self.ratios |= {name: site.scale.clone() for name, site in streams.items() if site.scale.ndim}
-        self.clips = choose_clips(build_cache(arguments.val, arguments.work / "val", []), 6, 8, 128)
-        self.baseline = float_curves(self.codec(), self.clips)
+
+    @cached_property
+    def clips(self) -> ClipSet:
+        return choose_clips(build_cache(self.arguments.val, self.arguments.work / "val", []), 6, 8, 128)
+
+    @cached_property
+    def baseline(self) -> Curves:
+        return float_curves(self.codec(), self.clips)
 
     def codec(self) -> Codec:
         return read_codec(self.arguments.checkpoint, self.skeleton)
@@ -103,7 +119,7 @@ class Ground:
     def importance(self) -> dict[str, Tensor]:
         """Of every layer's input channels for J, on the batches that calibrate."""
         codec = self.codec()
-        everything = replace(CALIBRATION, trains=(*CALIBRATION.trains, "motion"), through_time=True)
+        everything = replace(EVERYTHING, through_time=True)
 
         def loss(step: int) -> Tensor:
             return run_sequence(codec, sequence_at(self.train, 0, CALIBRATION, step), everything).loss
@@ -115,12 +131,11 @@ class Ground:
     def frequency(self) -> dict[str, Tensor]:
         """Of every layer's input channels the share of energy at high frequencies, on the batches that calibrate."""
         codec = self.codec()
-        everything = replace(CALIBRATION, trains=(*CALIBRATION.trains, "motion"))
 
         @torch.no_grad()
         def run() -> None:
             for step in range(CALIBRATION.steps):
-                run_sequence(codec, sequence_at(self.train, 0, CALIBRATION, step), everything)
+                run_sequence(codec, sequence_at(self.train, 0, CALIBRATION, step), EVERYTHING)
 
         return high_frequency_share(codec, list(self.samples), run)
 
@@ -177,6 +192,14 @@ def splits_of(ground: Ground, method: str, name: str, bits: int) -> tuple[int, .
     else:
         found = rank_splits(stats, bits, count, importance=ground.importance.get(name))
     return tuple(each.channel for each in found)
+
+
+def kept_plan(ground: Ground, method: str, bits: int) -> QuantPlan:
+    """Of `plan_for`, or WORK's from an earlier run."""
+    path = ground.arguments.work / f"A{bits} {method}.json"
+    if not path.exists():
+        plan_for(ground, method, bits).save(path)
+    return QuantPlan.load(path)
 
 
 def plan_for(ground: Ground, method: str, bits: int) -> QuantPlan:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import provenance
 import torch
-from group_plans import METHODS, TRAINING, WORKLOAD, Ground, ground_parser, plan_for, prepared, stand
+from group_plans import METHODS, TRAINING, WORKLOAD, Ground, add_search, ground_parser, kept_plan, prepared, stand
 
 from quaver.evaluate.points import write_table
 from quaver.lab.analyse.score import score
@@ -25,7 +25,6 @@ from quaver.lab.costs.groups import extended_bops
 from quaver.lab.lower.model import lower
 from quaver.lab.models.codec import Codec
 from quaver.lab.models.weights import set_integer
-from quaver.lab.quant.plan import QuantPlan
 from quaver.lab.train.loop import sequence_at
 from quaver.lab.train.objective import run_sequence
 from quaver.runtime.executors.select import executor
@@ -69,10 +68,7 @@ def milliseconds(model: IntegerModel, repeats: int = 15) -> float:
 
 def row(ground: Ground, method: str, bits: int, steps: int) -> tuple[object, ...]:
     arguments = ground.arguments
-    kept = arguments.work / f"A{bits} {method}.json"
-    if not kept.exists():
-        plan_for(ground, method, bits).save(kept)
-    plan = QuantPlan.load(kept)
+    plan = kept_plan(ground, method, bits)
     codec = prepared(ground, plan, ground.ratios if method == "equalized" else {})
     if steps:
         trained(ground, codec, steps)
@@ -102,15 +98,7 @@ def main() -> None:
     parser.add_argument("--bits", type=int, nargs="+", default=[5, 6, 8, 4])
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     parser.add_argument("--steps", type=int, default=0, help="of training in integers; 0: calibration alone")
-    parser.add_argument("--search", type=int, default=100, help="steps of the search for groups")
-    parser.add_argument("--limit", type=int, default=None, help="groups that a search begins with; one per channel")
-    parser.add_argument(
-        "--mu",
-        type=float,
-        default=1.0,
-        help="worth of all bit operations, in what one scale loses",
-    )
-    parser.add_argument("--seed", type=int, default=1)
+    add_search(parser)
     arguments = parser.parse_args()
     ground = stand(arguments)
     for bits in arguments.bits:
