@@ -2,8 +2,9 @@
 
 ms: processor time of the networks in a mean frame that is decoded at 640x360, one thread. All plans of a run take turns
 network by network, and the fastest turn counts, so that whatever else the machine does meets all of them. relative: to
-equalized at the same bits. macs: weights of the networks, as in latency.tsv. Plans come from WORK where measure_groups.py or an earlier run left them; others are made
-from --train (learned ones are searched for). A run writes the whole table anew: times of two runs do not compare.
+equalized at the same bits. macs: of each network per position of its map, summed, as in latency.tsv. Plans come from
+WORK where measure_groups.py or an earlier run left them; others are made from --train (learned ones are searched for).
+A run writes the whole table anew: times of two runs do not compare.
 
 usage: time_groups.py CHECKPOINT --train DIR --work DIR --out results/groups_ms.tsv [--bits 5 6] [--methods ...]
 """
