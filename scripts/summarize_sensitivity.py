@@ -20,7 +20,9 @@ from quaver.evaluate.points import write_table
 from quaver.lab.analyse.proxies import AGAINST, rank_correlation
 from quaver.lab.analyse.table import MEAN, SensitivityTable
 
-FIGURES = ("zeta", "stderr", "floor", "slope", "slope_low", "slope_high", "gain", "decay", "correlation")
+SLOPE = ("slope", "slope_low", "slope_high")
+IMPULSE = ("gain", "gain_low", "gain_high", "decay", "decay_low", "decay_high")
+FIGURES = ("zeta", "stderr", "floor", *SLOPE, *IMPULSE, "correlation")
 HEADER = ("what", "part", "kind", "bits", "lambda", "encoder_only", *FIGURES, "count")
 TOP = 12  # layers and pairs
 Row = dict[str, object]
@@ -50,9 +52,9 @@ def modules(rows: pl.DataFrame) -> Iterator[Row]:
 def over_time(rows: pl.DataFrame) -> Iterator[Row]:
     drift = rows.filter(pl.col("frames") == rows.filter(level="module", mode="add")["frames"].max())
     for each in drift.filter(pl.col("slope").is_not_null(), level="module", mode="add").iter_rows(named=True):
-        yield row(f"drift, {each['frames']} frames", each, "slope", "slope_low", "slope_high")
+        yield row(f"drift, {each['frames']} frames", each, *SLOPE)
     for each in rows.filter(mode="impulse", level="module").iter_rows(named=True):
-        yield row(f"impulse, {each['frames']} frames", each, "gain", "decay")
+        yield row(f"impulse, {each['frames']} frames", each, *IMPULSE)
 
 
 def dearest(table: SensitivityTable, rows: pl.DataFrame) -> Iterator[Row]:

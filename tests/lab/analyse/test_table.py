@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
@@ -29,6 +31,20 @@ def test_files_keep_everything(tmp_path: Path) -> None:
         assert (read.manifest, read.histograms) == (table.manifest, table.histograms)
         assert read.proxies.schema == table.proxies.schema
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_tables_from_before_impulses_had_intervals_load(tmp_path: Path) -> None:
+    later = ["gain_low", "gain_high", "decay_low", "decay_high"]
+    table = SensitivityTable.of([row(gain=2.0)])
+    table.save(tmp_path)
+    texts = pl.read_parquet_metadata(tmp_path / "sensitivity.parquet")
+    notes = {key: text for key, text in texts.items() if key.startswith("quaver.")}
+    table.rows.drop(later).write_parquet(tmp_path / "old.parquet", metadata=notes)
+    plain = json.loads((tmp_path / "sensitivity.json").read_text())
+    plain["columns"] = {name: values for name, values in plain["columns"].items() if name not in later}
+    (tmp_path / "old.json").write_text(json.dumps(plain))
+    for name in ("old.parquet", "old.json"):
+        assert_frame_equal(SensitivityTable.load(tmp_path / name).rows, table.rows)
 
 
 def test_columns_of_the_format() -> None:

@@ -29,8 +29,8 @@ def constant(rate: float, distortion: float, frames: int = 4, clips: int = 2) ->
     return Curves(np.full(shape, rate), np.full(shape, distortion))
 
 
-def reading(seen: Survey, noise: tuple[Curves, ...] = ()) -> Reading:
-    return Reading(seen, (0.1, 0.5), ("x", "y"), "hash", ("m",), constant(2.0, 10.0), noise)
+def reading(seen: Survey, noise: tuple[Curves, ...] = (), open_noise: tuple[Curves, ...] = ()) -> Reading:
+    return Reading(seen, (0.1, 0.5), ("x", "y"), "hash", ("m",), constant(2.0, 10.0), noise, open_noise)
 
 
 def test_plan_holds_every_part_mode_and_width(seen: Survey) -> None:
@@ -94,8 +94,24 @@ def test_impulses_report_their_memory(seen: Survey) -> None:
     job = Job((Setting("a", "w", 4),), 4, POINTS, only=1)
     curves = constant(2.0, 10.0)
     curves.rate[:] += np.array([0, 0.4, 0.2, 0.1])
-    row = list(reading(seen).rows(Trial(PART, 4, "module", "impulse", job), {job: curves}))[2]
-    assert row["gain"] == pytest.approx(0.7 / 0.4) and row["decay"] == pytest.approx(0.5)
+    trial, figures = Trial(PART, 4, "module", "impulse", job), ("gain", "gain_low", "gain_high", "decay")
+    row = list(reading(seen, open_noise=(constant(2.0, 10, 2),) * 2).rows(trial, {job: curves}))[2]
+    assert [row[name] for name in figures] == pytest.approx([0.7 / 0.4, 0.7 / 0.4, 0.7 / 0.4, 0.5])
+
+
+def test_impulses_that_do_not_exceed_the_noise_of_their_frame_have_no_memory(seen: Survey) -> None:
+    job = Job((Setting("a", "w", 4),), 4, POINTS, only=1)
+    curves, noise = constant(2.0, 10.0), constant(2.0, 10.0, 2)
+    curves.rate[:] += np.array([0, 0.4, 0.2, 0.1])
+    noise.rate[:, 0, 1] += 0.3  # of the first clip, in the impulse's frame; of the mean 0.15
+    noise.rate[:, 0, 0] += 9
+    trial = Trial(PART, 4, "module", "impulse", job)
+    rows = list(reading(seen, open_noise=(noise,) * 2).rows(trial, {job: curves}))
+    assert [row["gain"] is None for row in rows] == [True, False, False] * 2
+    assert [row["decay"] is None for row in rows] == [True, False, False] * 2
+    assert all(row["gain"] is None for row in reading(seen).rows(trial, {job: curves}))
+    config = AnalyseConfig(modes=("add",), impulse_frames=4, noise=2)
+    assert [job.frames for job in noise_jobs(config, POINTS, open=True)] == [2, 2]
 
 
 def test_keys_tell_jobs_apart() -> None:

@@ -85,9 +85,12 @@ class AnalyseConfig:
 
     @property
     def open_frames(self) -> int:
-        """Over which the floor without the loop is measured; 0 where nothing needs it."""
+        """Over which the floor without the loop is measured; 0 where nothing needs it. Impulses need the first two, in
+        which they begin."""
         channels = self.level == "channel" and self.channel_mode == "open"
-        return self.frames if channels or "open" in self.modes else 0
+        if channels or "open" in self.modes:
+            return self.frames
+        return 2 if self.impulse_frames else 0
 
     @property
     def warnings(self) -> tuple[str, ...]:

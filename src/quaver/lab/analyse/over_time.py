@@ -30,11 +30,15 @@ class Impulse:
     """After an error in one frame.
 
     gain: the sum of dJ from that frame on, over dJ in that frame; 1 means nothing is handed on. decay: the share
-    of dJ that is left a frame later.
+    of dJ that is left a frame later. Each with its 95 % interval. Not numbers where they are not known.
     """
 
     gain: float
     decay: float
+    gain_low: float = float("nan")
+    gain_high: float = float("nan")
+    decay_low: float = float("nan")
+    decay_high: float = float("nan")
 
 
 _UNKNOWN = Slope(float("nan"), float("nan"), float("nan"))
@@ -76,13 +80,34 @@ def standard_error(values: Curve) -> float:
     return float(np.std(values, ddof=1)) / count**0.5 if count > 1 else float("nan")
 
 
-def impulse(curve: Curve, frame: int) -> Impulse:
-    """Gain and decay of a curve (T,) whose part was quantized in `frame` alone.
+def impulse(curve: Curve, frame: int, floor: float) -> Impulse:
+    """Gain and decay of a curve (T,) whose part was quantized in `frame` alone, without intervals.
 
-    Decay is the least-squares rho of x(k + 1) = rho x(k), which noise around zero does not upset as it does a
-    logarithm's slope.
+    floor: what noise reaches in a single frame. Unless dJ in `frame` is above it, or where it is not a number, nothing
+    is known: there was no impulse to follow, and the quotient would be one of two noises. Decay is the least-squares
+    rho of x(k + 1) = rho x(k), which noise around zero does not upset as it does a logarithm's slope.
     """
     x = np.asarray(curve, np.float64)[frame:]
-    gain = float(x.sum() / x[0]) if x[0] != 0 else float("nan")
-    energy = float((x[:-1] ** 2).sum())
-    return Impulse(gain, float((x[:-1] * x[1:]).sum()) / energy if energy > 0 else float("nan"))
+    if not x[0] > max(floor, 0.0):
+        return Impulse(float("nan"), float("nan"))
+    return Impulse(float(x.sum() / x[0]), float((x[:-1] * x[1:]).sum() / (x[:-1] ** 2).sum()))
+
+
+def mean_impulse(curves: Curve, frame: int, floor: float) -> Impulse:
+    """Of the mean of curves (N, T) of several clips; floor: the mean's.
+
+    The intervals come from leaving out one clip at a time (jackknife, Student's t), since gain and decay are quotients
+    of means. There is none for one clip, nor where without some clip nothing would be left of the impulse.
+    """
+    whole, count = impulse(curves.mean(0), frame, floor), len(curves)
+    if count == 1 or np.isnan(whole.gain):
+        return whole
+    less = [impulse(np.delete(curves, clip, 0).mean(0), frame, 0.0) for clip in range(count)]
+    # Means that share all but one clip differ N - 1 times less than clips do.
+    gain, decay = (
+        (count - 1) * half_width(np.array(values))
+        for values in ([each.gain for each in less], [each.decay for each in less])
+    )
+    return Impulse(
+        whole.gain, whole.decay, whole.gain - gain, whole.gain + gain, whole.decay - decay, whole.decay + decay
+    )

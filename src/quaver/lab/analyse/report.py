@@ -95,7 +95,8 @@ _SITE_NOTE = (
 _PAIR = '<div class="two"><div id="weights" class="figure"></div><div id="inputs" class="figure"></div></div>'
 _IMPULSE_NOTE = (
     "The part is quantized in one frame only. Gain: the sum of ΔJ from that frame on over ΔJ in that frame (1: nothing"
-    " is handed on). Decay: the share of ΔJ left a frame later."
+    " is handed on). Decay: the share of ΔJ left a frame later. Medians over λ, intervals over clips; empty where ΔJ in"
+    " that frame is not above the noise."
 )
 _PAIRS_NOTE = (
     "J of two modules quantized together, less what each costs alone. Where this is not small, scores do not add."
@@ -184,12 +185,24 @@ def _slopes(table: SensitivityTable) -> str:
 
 def _gains(table: SensitivityTable) -> str:
     rows = table.means.filter(mode="impulse").group_by("call_site", "kind", maintain_order=True)
-    means = rows.agg(pl.col("gain", "decay").median(), pl.col("zeta").mean()).sort("zeta", descending=True)
+    names = ("gain", "gain_low", "gain_high", "decay", "decay_low", "decay_high")
+    means = rows.agg(pl.col("zeta").mean(), pl.col(*names).median()).sort("zeta", descending=True)
+
+    def both(row: dict[str, Any], name: str) -> tuple[str, str]:
+        low, high = row[f"{name}_low"], row[f"{name}_high"]
+        return _number(row[name]), "" if low is None or high is None else f"{low:.2f} … {high:.2f}"
+
     return _table(
-        ("part", "kind", "ζ %", "gain", "decay"),
+        ("part", "kind", "ζ %", "gain", "95 %", "decay", "95 %"),
         [
-            (name, figures.KINDS[kind], _percent(zeta), _number(gain), _number(decay))
-            for name, kind, gain, decay, zeta in means.iter_rows()
+            (
+                row["call_site"],
+                figures.KINDS[row["kind"]],
+                _percent(row["zeta"]),
+                *both(row, "gain"),
+                *both(row, "decay"),
+            )
+            for row in means.iter_rows(named=True)
         ],
     )
 

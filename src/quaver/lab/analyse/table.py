@@ -47,14 +47,19 @@ SCHEMA: dict[str, Any] = {
     "slope": pl.Float64,  # of dJ(t) / R per frame, with its 95 % interval
     "slope_low": pl.Float64,
     "slope_high": pl.Float64,
-    "gain": pl.Float64,  # of an impulse
+    "gain": pl.Float64,  # of an impulse, with its 95 % interval; null where its first frame is not above the floor
+    "gain_low": pl.Float64,
+    "gain_high": pl.Float64,
     "decay": pl.Float64,
+    "decay_low": pl.Float64,
+    "decay_high": pl.Float64,
     "first": pl.Float64,  # first-order and Fisher scores, in units of zeta
     "fisher": pl.Float64,
     "source": pl.String,  # measured | predicted
     "encoder_only": pl.Boolean,
     "curve": pl.List(pl.Float64),  # dJ(t) / R
 }
+_LATER = ("gain_low", "gain_high", "decay_low", "decay_high")  # columns that earlier tables of this version lack
 KEY = ("model_hash", "call_site", "kind", "level", "channel", "bits", "mode", "lambda", "clip", "frames")
 PROXY_SCHEMA: dict[str, Any] = {
     "proxy": pl.String,
@@ -207,7 +212,9 @@ class SensitivityTable:
         try:
             if file.suffix == ".json":
                 notes = json.loads(file.read_text())
-                rows = pl.DataFrame(notes["columns"], schema=SCHEMA)
+                columns = notes["columns"]
+                schema = {name: kind for name, kind in SCHEMA.items() if name in columns or name not in _LATER}
+                rows = pl.DataFrame(columns, schema=schema)
             else:
                 texts = pl.read_parquet_metadata(file)
                 notes = {
@@ -218,6 +225,9 @@ class SensitivityTable:
                 rows = pl.read_parquet(file)
             if notes["version"] != VERSION:
                 raise UsageError(f"{file}: table version {notes['version']}; this version reads {VERSION}")
+            rows = rows.with_columns(
+                pl.lit(None, SCHEMA[name]).alias(name) for name in _LATER if name not in rows.columns
+            )
             proxies = pl.DataFrame(notes["proxies"], schema=PROXY_SCHEMA).with_columns(pl.col("modules").fill_null(ALL))
             return cls(rows.select(list(SCHEMA)), proxies, notes["manifest"], notes["histograms"])
         except OSError as error:

@@ -13,7 +13,7 @@ All over R of the float model: zeta.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
 
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from quaver.lab.analyse.closed_loop import Curves, Values
 from quaver.lab.analyse.config import AnalyseConfig
 from quaver.lab.analyse.jobs import Job, Kind, Part, Setting, without
-from quaver.lab.analyse.over_time import Slope, drift, impulse, mean_drift, standard_error
+from quaver.lab.analyse.over_time import Slope, drift, mean_drift, mean_impulse, standard_error
 from quaver.lab.analyse.survey import Survey
 from quaver.lab.analyse.table import MEAN
 
@@ -153,6 +153,7 @@ class Reading:
         floors = self._floors(job)
         if floors is not None and trial.less:
             floors = floors * 2**0.5  # four runs that may be off, not two
+        begins = None if job.only is None else self._floors(job, _begin(job))
         for place, lmbda in enumerate(lambdas):
             common = {
                 "model_hash": self.model_hash,
@@ -172,10 +173,11 @@ class Reading:
             for clip, name in enumerate(self.clips):
                 rate, moved, error, curve = (values[clip : clip + 1] for values in parts)
                 floor = None if floors is None else floors[place, clip]
-                own = _figures(rate, moved, error, curve, floor) | _memory(curve[0], job)
+                own = _figures(rate, moved, error, curve, floor) | _memory(curve, job, begins, (place, clip))
                 yield common | {"clip": name} | own
             floor = None if floors is None else floors[place, -1]
-            yield common | {"clip": MEAN} | _figures(*parts, floor) | _memory(curves[place].mean(0), job)
+            own = _figures(*parts, floor) | _memory(curves[place], job, begins, (place, -1))
+            yield common | {"clip": MEAN} | own
 
     def noise_rows(self, config: AnalyseConfig) -> Iterator[dict[str, Any]]:
         """The floor itself: closed, at the frames of rankings and of drift, and open."""
@@ -205,18 +207,22 @@ class Reading:
         points, first = list(job.points), self.reference.first(job.frames)
         return Curves(first.rate[points], first.distortion[points])
 
-    def _floors(self, job: Job) -> NDArray[np.float64] | None:
-        """(points, clips + 1): twice the root mean square of zeta under perturbation, of each clip and of the mean."""
-        noise = self.open_noise if job.open else self.noise
-        if not noise or job.frames > noise[0].rate.shape[-1]:
+    def _floors(self, job: Job, frame: int | None = None) -> NDArray[np.float64] | None:
+        """(points, clips + 1): twice the root mean square of zeta under perturbation, of each clip and of the mean.
+
+        frame: of this frame's dJ / R instead, without the loop: what an impulse that begins there must exceed.
+        """
+        noise = self.open_noise if job.open or frame is not None else self.noise
+        frames = job.frames if frame is None else frame + 1
+        if not noise or frames > noise[0].rate.shape[-1]:
             return None
         lambdas, reference = [self.lambdas[point] for point in job.points], self._float(job)
         zetas = []
         for curves in noise:
-            shown = curves.first(job.frames)
+            shown = curves.first(frames)
             moved = Curves(shown.rate[list(job.points)], shown.distortion[list(job.points)])
-            cost = _difference(moved, reference, 1).cost(lambdas).mean(-1)
-            each = cost / reference.rate.mean(-1)
+            cost = _difference(moved, reference.first(frames), 1).cost(lambdas)
+            each = (cost.mean(-1) if frame is None else cost[..., frame]) / reference.rate.mean(-1)
             zetas.append(np.concatenate([each, each.mean(1, keepdims=True)], 1))
         result: NDArray[np.float64] = FLOOR_WIDTH * np.sqrt(np.square(zetas).mean(0))
         return result
@@ -246,13 +252,20 @@ def _figures(rate: Values, moved: Values, error: Values, curves: Values, floor: 
     }
 
 
-def _memory(curve: NDArray[np.float64], job: Job) -> dict[str, Any]:
-    """Gain and decay of impulses."""
+def _begin(job: Job) -> int:
+    """The frame that an impulse shows in first: a state is quantized after the frame that leaves it."""
+    state = any(setting.kind == "state" for setting in job.settings)
+    return (job.only or 0) + state
+
+
+def _memory(
+    curves: NDArray[np.float64], job: Job, floors: NDArray[np.float64] | None, place: tuple[int, int]
+) -> dict[str, float | None]:
+    """Gain and decay of impulses, from curves (N, T) of clips; floors: of the first frame, this one's at `place`."""
     if job.only is None:
         return {}
-    state = any(setting.kind == "state" for setting in job.settings)
-    response = impulse(curve, job.only + 1 if state else job.only)
-    return {"gain": _known(response.gain), "decay": _known(response.decay)}
+    floor = float("nan") if floors is None else float(floors[place])
+    return {name: _known(value) for name, value in asdict(mean_impulse(curves, _begin(job), floor)).items()}
 
 
 def _known(value: float) -> float | None:
