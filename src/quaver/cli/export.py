@@ -17,7 +17,8 @@ def export(
     from rich.console import Console
     from rich.table import Table
 
-    from quaver.lab.export.networks import TOLERANCE, export_checkpoint
+    from quaver.lab.export.modules import TOLERANCE
+    from quaver.lab.export.networks import export_checkpoint
 
     console = Console(stderr=True)
     with console.status("exporting") as status:

@@ -5,31 +5,25 @@ What lies between them (transform, motion, quantization, entropy coding) is inte
 
 from __future__ import annotations
 
-import json
-import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from quaver.errors import ModelError, UsageError
+from quaver.errors import UsageError
 from quaver.lab.costs.codec import codec_layers
 from quaver.lab.costs.workload import Workload
-from quaver.lab.manifest import sealed, write_manifest
+from quaver.lab.export.modules import TOLERANCE, Network, write_listing, write_networks
 from quaver.lab.models.codec import Codec
 from quaver.lab.models.layers import Conv
 from quaver.lab.models.motion import AVERAGES, DETAILS
 from quaver.lab.models.weights import read_codec, weights_hash
-from quaver.runtime.executors.onnx_runtime import library
 from quaver.runtime.model import ENCODER_GRAPHS, GRAPHS, load_model
 from quaver.runtime.network_inputs import PAST_MOTION_CHANNELS
 from quaver.runtime.transform import CHANNELS
 
-OPSET = 17
-TOLERANCE = 1e-4  # of an output's absolute difference; outputs lie on a grid of 1/64 within -2..2
 _TRACED, _OTHER = (24, 40), (17, 9)  # positions: of the map that is traced, and of another that must do too
 
 # Arguments of a network's forward pass with their channels; None: what the first layer takes beyond the others.
@@ -49,7 +43,7 @@ _ARGUMENTS: dict[str, dict[str, int | None]] = {
 @dataclass(frozen=True, slots=True)
 class Exported:
     """file: relative to the folder. macs: per position of the map. difference: the largest between ONNX Runtime and
-    torch, over two sizes of map."""
+    torch over two sizes of map, of noise; over the largest output or 1."""
 
     network: str
     side: str
@@ -68,55 +62,28 @@ def export_checkpoint(
     codec = read_codec(checkpoint, load_model(skeleton)).eval()
     if codec.plan is not None:
         raise UsageError(f"{checkpoint}: these weights are quantized; `quaver lower` makes the model that runs them")
-    done: list[Exported] = []
-    written: list[Path] = []
-    for side in ("encoder", "decoder"):
-        (folder / side).mkdir(parents=True, exist_ok=True)
-    try:
-        for name in GRAPHS:
-            show(name)
-            side = "encoder" if name in ENCODER_GRAPHS else "decoder"
-            path = folder / side / f"{name}.onnx"
-            written.append(path.with_name(path.name + ".part"))
-            done.append(_export(codec, name, side, written[-1], f"{side}/{path.name}"))
-        for part in written:
-            part.replace(part.with_suffix(""))
-    finally:
-        for part in written:
-            part.unlink(missing_ok=True)
-    notes = {"weights": weights_hash(codec), "opset": OPSET, "tolerance": TOLERANCE}
-    listing = folder / "networks.json"
-    listing.write_text(json.dumps(notes | {"networks": [asdict(each) for each in done]}, indent=1) + "\n")
-    own = {"model_hash": weights_hash(codec), "skeleton_hash": codec.skeleton.hash.hex()}
-    note = sealed({"command": "export", "config": {"opset": OPSET, "tolerance": TOLERANCE}} | own)
-    write_manifest(folder / "manifest.json", note, {"files": [each.file for each in done]})
+    networks = [_network(codec, name) for name in GRAPHS]
+    differences = write_networks(networks, folder, TOLERANCE, show)
+    layers = [layer for layer in codec_layers(codec, Workload()) if layer.op != "add"]
+    done = []
+    for network, difference in zip(networks, differences, strict=True):
+        own = [layer for layer in layers if layer.call_site.startswith(f"{network.name}.")]
+        macs = sum(layer.operations // layer.positions for layer in own)
+        inputs, side = arguments(network.name, network.module), network.file.partition("/")[0]
+        done.append(Exported(network.name, side, network.file, inputs, network.outputs, macs, difference))
+    weights = weights_hash(codec)
+    depends = {"command": "export", "model_hash": weights, "skeleton_hash": codec.skeleton.hash.hex()}
+    write_listing(folder, done, depends, TOLERANCE, {"weights": weights})
     return done
 
 
-def _export(codec: Codec, name: str, side: str, path: Path, file: str) -> Exported:
-    network = codec.get_submodule(name)
-    inputs, outputs = arguments(name, network), GRAPHS[name][1]
-    example = tuple(torch.zeros(1, channels, *_TRACED) for channels in inputs.values())
-    free = {port: {0: "batch", 2: "h", 3: "w"} for port in (*inputs, *outputs)}
-    with warnings.catch_warnings(), torch.no_grad():
-        # The older exporter, which needs no further package; scales are constants of the file, as it warns.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            network,
-            example,
-            str(path),
-            dynamo=False,
-            input_names=list(inputs),
-            output_names=list(outputs),
-            dynamic_axes=free,
-            opset_version=OPSET,
-        )
-    difference = max(_difference(network, path, list(inputs.values()), size) for size in (_TRACED, _OTHER))
-    if not difference <= TOLERANCE:
-        raise ModelError(f"{name}: ONNX Runtime and torch differ by {difference:.2g}, more than {TOLERANCE:g}")
-    rows = [layer for layer in codec_layers(codec, Workload()) if layer.call_site.startswith(f"{name}.")]
-    macs = sum(layer.operations // layer.positions for layer in rows if layer.op != "add")
-    return Exported(name, side, file, inputs, outputs, macs, difference)
+def _network(codec: Codec, name: str) -> Network:
+    module = codec.get_submodule(name)
+    inputs = arguments(name, module)
+    side = "encoder" if name in ENCODER_GRAPHS else "decoder"
+    traced = tuple(torch.zeros(1, channels, *_TRACED) for channels in inputs.values())
+    compared = tuple(_noise(list(inputs.values()), size) for size in (_TRACED, _OTHER))
+    return Network(name, f"{side}/{name}.onnx", module, tuple(inputs), GRAPHS[name][1], traced, compared)
 
 
 def arguments(name: str, network: nn.Module) -> dict[str, int]:
@@ -127,16 +94,7 @@ def arguments(name: str, network: nn.Module) -> dict[str, int]:
     return {argument: left if channels is None else channels for argument, channels in named.items()}
 
 
-def _difference(network: nn.Module, path: Path, channels: list[int], size: tuple[int, int]) -> float:
-    """Over noise that reaches beyond the ports' range."""
-    onnxruntime = library()
-
+def _noise(channels: list[int], size: tuple[int, int]) -> tuple[Tensor, ...]:
+    """It reaches beyond the ports' range."""
     generator = torch.Generator().manual_seed(0)
-    inputs = [torch.randn(2, count, *size, generator=generator) for count in channels]
-    with torch.no_grad():
-        expected = network(*inputs)
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    names = [port.name for port in session.get_inputs()]
-    got = session.run(None, {name: value.numpy() for name, value in zip(names, inputs, strict=True)})
-    tensors = (expected,) if isinstance(expected, Tensor) else expected
-    return max(float(np.abs(a.numpy() - b).max()) for a, b in zip(tensors, got, strict=True))
+    return tuple(torch.randn(2, count, *size, generator=generator) for count in channels)
