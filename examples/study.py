@@ -32,6 +32,8 @@ from quaver.lab.data.batches import make_batch
 from quaver.lab.data.cache import Bytes, ClipCache, build_cache
 from quaver.lab.quant import QuantPlan
 
+from .export import export_codec, give_weights
+
 RATE = 1.5e-3  # of learning, a fifth in the last third
 WARM = 100  # steps in which it grows to that
 RISE = 0.25  # share of training, after that with the loss `before`, in which the codec's rate grows to its full
@@ -50,7 +52,7 @@ class Study:
     """steps: of training, on `batch` sequences of `unroll` frames. size: of crops. frames, clips: to score parts on.
     before: the first steps' loss, if it is another than J, in the share `first`; photos: those steps see photos that
     move, no videos. slow: learning rates over the others', by how parameters' names begin, and after the first steps
-    times `late`. note: what the table's line says beside."""
+    times `late`. note: what the table's line says beside. networks: what `--export` writes."""
 
     make: Callable[[], CodecAdapter]
     steps: int
@@ -65,6 +67,7 @@ class Study:
     slow: Mapping[str, float] = field(default_factory=dict)
     late: float = 1.0
     note: str = ""
+    networks: tuple[str, ...] = ()
 
 
 def train(study: Study, cache: ClipCache, seed: int) -> CodecAdapter:
@@ -200,19 +203,35 @@ def command(codec: str, study: Study, seeds: Sequence[int], exclude: Sequence[st
     return f"python -m {module} --codec {codec} {numbers} --data TRAIN{left_out} --out results/other_codecs.tsv"
 
 
+def write_networks(study: Study, folder: Path, weights: Path | None) -> None:
+    """As ONNX, with a line for each of what it differs by from torch."""
+    adapter = study.make()
+    if weights:
+        give_weights(adapter, weights)
+    for each in export_codec(adapter, study.networks, folder):
+        print(f"{each.file}  {each.inputs} -> {each.outputs}  differs {each.difference:.1g}")
+
+
 def main(studies: Mapping[str, Study]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with videos")
+    parser.add_argument("--data", type=Path, help="folder with videos")
     parser.add_argument("--exclude", action="append", default=[], help="shell pattern of files to leave out")
-    parser.add_argument("--out", type=Path, required=True, help="table, such as results/other_codecs.tsv")
+    parser.add_argument("--out", type=Path, help="table, such as results/other_codecs.tsv")
     parser.add_argument("--codec", choices=list(studies), default=next(iter(studies)))
     parser.add_argument("--seeds", type=int, nargs=2, default=[0, 1])
     parser.add_argument("--steps", type=int, help="of training, in place of the study's own")
     parser.add_argument("--cache", type=Path, help="folder for decoded clips; without it they are decoded again")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--export", type=Path, help="folder: write the networks as ONNX, and do nothing else")
+    parser.add_argument("--weights", type=Path, help="with --export: a state_dict; without it they are random")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     study = studies[options.codec]
+    if options.export:
+        write_networks(study, options.export, options.weights)
+        return
+    if not (options.data and options.out):
+        parser.error("either --data and --out, or --export")
     study = replace(study, steps=options.steps or study.steps)
     with tempfile.TemporaryDirectory() as folder:
         cache = build_cache(options.data, options.cache or Path(folder), options.exclude)

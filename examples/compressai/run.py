@@ -15,6 +15,18 @@ LAMBDA = 0.01  # bits per luma sample and unit of squared error on 0..255
 FLOW_LAMBDA = 0.0932
 N, M = 16, 24  # channels of image models; published: 128 to 192, 192 to 320
 NARROWER = f"narrower than published: {INSIDE} channels inside and {LATENTS} of latents for 128 and 192"
+# What `--export` writes.
+NETWORKS = ("g_a", "h_a", "h_s", "g_s")
+AFTER_CONTEXT = ("context_prediction", "entropy_parameters")
+FLOW_NETWORKS = tuple(
+    f"{kind}_{part}"
+    for kind in ("img", "motion", "res")
+    for part in (
+        "encoder",
+        "decoder",
+        *(f"hyperprior.hyper_{own}" for own in ("encoder", "decoder_mean", "decoder_scale")),
+    )
+)
 
 
 def hyperprior() -> CompressAIAdapter:
@@ -34,8 +46,8 @@ def flow() -> CompressAIAdapter:
 
 
 STUDIES = {
-    "hyperprior": Study(hyperprior, 3000, batch=4, unroll=1, frames=2, clips=4),
-    "context": Study(context, 3000, batch=4, unroll=1, frames=2, clips=4),
+    "hyperprior": Study(hyperprior, 3000, batch=4, unroll=1, frames=2, clips=4, networks=NETWORKS),
+    "context": Study(context, 3000, batch=4, unroll=1, frames=2, clips=4, networks=(*NETWORKS, *AFTER_CONTEXT)),
     "flow": Study(
         flow,
         2400,
@@ -48,6 +60,7 @@ STUDIES = {
         slow=SLOW,
         late=0.1,
         note=NARROWER,
+        networks=FLOW_NETWORKS,
     ),
 }
 

@@ -16,7 +16,9 @@ pytest.importorskip("compressai", reason="not among the extras: it pins old pack
 
 from examples.compressai.adapter import CompressAIAdapter, ImageAdapter, ScaleSpaceFlowAdapter
 from examples.compressai.flow import INSIDE, SLOW, narrow_flow
+from examples.compressai.run import STUDIES
 from examples.compressai.training import motion_first
+from examples.export import export_codec, give_weights
 from examples.study import paces, uniform_and_allocated
 
 from quaver.lab.analyse import AnalyseConfig, ClipSet, analyse
@@ -121,3 +123,23 @@ def test_slow_names_weights_that_make_vectors() -> None:
     assert [tuple(p.shape) for p in groups[0.03]] == [(INSIDE, 3, 5, 5), (3,)]
     assert sorted(groups) == [0.03, 0.3, 1.0] and len(groups[0.3]) == 14
     assert sum(map(len, groups.values())) == len(list(adapter_of("ScaleSpaceFlow").module.parameters()))
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_networks_as_onnx(name: str, tmp_path: Path) -> None:
+    study = STUDIES[name]
+    adapter = study.make()
+    found = {each.network: each.difference for each in export_codec(adapter, study.networks, tmp_path)}
+    assert {each.partition("/")[2] for each in found} == set(study.networks) and max(found.values()) < 1e-5
+    if name != "flow":
+        sides = {each.partition("/")[2]: each.partition("/")[0] for each in found}
+        assert [sides[part] for part in ("g_a", "h_a", "h_s", "g_s")] == ["encoder"] * 2 + ["decoder"] * 2
+
+
+def test_weights_of_another_width(tmp_path: Path) -> None:
+    from compressai.models import ScaleHyperprior
+
+    wide, adapter = ScaleHyperprior(8, 12), adapter_of("ScaleHyperprior")
+    torch.save(wide.state_dict(), tmp_path / "wide.pt")
+    give_weights(adapter, tmp_path / "wide.pt")
+    assert torch.equal(adapter.module.g_a[0].weight, wide.g_a[0].weight)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 
@@ -14,8 +15,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from examples.dcvc_shaped.adapter import DcvcAdapter
 from examples.dcvc_shaped.model import DcvcShaped
+from examples.dcvc_shaped.run import STUDIES
 from examples.dcvc_shaped.training import motion_first
-from examples.study import correlations, uniform_and_allocated
+from examples.study import correlations, main, uniform_and_allocated
 
 from quaver.lab.analyse import AnalyseConfig, ClipSet, CodecAdapter, SensitivityTable, analyse
 from quaver.lab.analyse.adapter import module_of
@@ -128,3 +130,25 @@ def test_rank_correlation_of_two_seeds() -> None:
     found = list(correlations(rows((1, 2, 3)), rows((10, 20, 30))))
     assert [(row["kind"], row["bits"], row["zeta"], row["closed"]) for row in found] == [("w", 3, 1.0, 1.0)]
     assert next(iter(correlations(rows((1, 2, 3)), rows((3, 2, 1)))))["zeta"] == -1.0
+
+
+def test_networks_as_onnx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the weights of a file, encoder and decoder apart; what GDN and motion compute is compared in export."""
+    weights = DcvcShaped().state_dict()
+    torch.save({"state_dict": weights}, tmp_path / "weights.pt")
+    arguments = ["run", "--export", str(tmp_path / "out"), "--weights", str(tmp_path / "weights.pt")]
+    monkeypatch.setattr(sys, "argv", arguments)
+    main(STUDIES)
+    networks = STUDIES["dcvc-shaped"].networks
+    sides = {path.stem: path.parent.name for path in (tmp_path / "out").rglob("*.onnx")}
+    assert set(sides) == set(networks)
+    assert {name for name, side in sides.items() if side == "encoder"} == {
+        name for name in networks if name == "motion" or name.endswith("encoder")
+    }
+    latents = torch.randn(1, 16, 3, 2)
+    session = onnxruntime.InferenceSession(str(tmp_path / "out" / "decoder" / "decoder.onnx"))
+    (got,) = session.run(None, {"input": latents.numpy()})
+    codec = DcvcShaped()
+    codec.load_state_dict(weights)
+    with torch.no_grad():
+        np.testing.assert_allclose(got, codec.decoder(latents).numpy(), atol=1e-5)
