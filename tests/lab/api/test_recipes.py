@@ -66,6 +66,8 @@ EVERYTHING = {"observer": "loss", "equalize": True, "rounding": "loss", "bias_co
 @pytest.mark.parametrize(
     "recipe",
     [{"observer": "minmax"}, {"weights": "minmax"}, {"observer": "percentile"}, {"observer": "loss"},
+     {"weights_per": "tensor"}, {"weights_per": 2}, {"weights_affine": True},
+     {"weights_per": "tensor", "weights_affine": True, "power_of_two": True, "bias_correction": True},
      {"equalize": True}, {"bias_correction": True}, {"rounding": "loss", "steps": 4}, {"power_of_two": True},
      EVERYTHING],
     ids=lambda recipe: ",".join(recipe),
@@ -111,15 +113,18 @@ def test_powers_of_two_are(adapter: ToyAdapter) -> None:
                 assert torch.equal(torch.frexp(scale).mantissa, torch.full_like(scale, 0.5))
 
 
-@pytest.mark.parametrize("method", ["lsq", "lsq+", "pact"])
-def test_training(adapter: ToyAdapter, method: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "recipe"),
+    [("lsq", {}), ("lsq+", {}), ("pact", {}), ("lsq", {"weights_per": 2, "weights_affine": True})],
+)
+def test_training(adapter: ToyAdapter, method: str, recipe: dict[str, object]) -> None:
     plan = plan_of(adapter, 3, 4)
     loss = TaskLoss(adapter, CLIPS)
     with api.quantized(adapter, plan, CLIPS):
         before = loss()
     with (
         leaves_no_trace(adapter),
-        api.trained(adapter, plan, CLIPS, steps=20, method=method, learning_rate=3e-3, frames=3) as inside,
+        api.trained(adapter, plan, CLIPS, steps=20, method=method, learning_rate=3e-3, frames=3, **recipe) as inside,
     ):
         assert loss() < before and len(inside.losses) == 20
         coded = api.code(adapter, HELD)
@@ -237,6 +242,7 @@ def test_what_cannot_be(adapter: ToyAdapter) -> None:
     for call, what in (
         (lambda: api.quantized(adapter, plan, CLIPS, observer="median"), "observer 'median': mse, minmax"),
         (lambda: api.quantized(adapter, plan, CLIPS, weights="loss"), "weights by 'loss': mse, minmax are legal"),
+        (lambda: api.quantized(adapter, plan, CLIPS, weights_per="layer"), "per 'layer': channel, tensor, a number"),
         (lambda: api.quantized(adapter, plan, CLIPS, rounding="up"), "rounding 'up': nearest, loss are legal"),
         (lambda: api.trained(adapter, plan, CLIPS, method="ste"), r"method 'ste': lsq, lsq\+, pact are legal"),
         (lambda: api.trained(adapter, plan, CLIPS, method="pact", power_of_two=True), "powers of two need lsq"),

@@ -12,9 +12,20 @@ from torch import Tensor, nn
 
 from quaver.errors import UsageError
 from quaver.lab.models.codec import PRESETS, Codec
-from quaver.lab.quant import Calibration, LayerPlan, QuantPlan, attach, call_sites, observe, quantized
+from quaver.lab.quant import (
+    Calibration,
+    LayerPlan,
+    QuantPlan,
+    WeightGrids,
+    attach,
+    call_sites,
+    learn,
+    observe,
+    quantized,
+)
 from quaver.lab.quant.scale import Scale
 from quaver.lab.quant.selection import choose_weight
+from quaver.lab.quant.weights import Granularity
 from quaver.runtime.model import load_model
 
 from .toys import Recurrent, clip, model
@@ -151,6 +162,49 @@ def test_given_weight_scales_are_kept() -> None:
         assert attached.weight_codes("enter")[1] is scale
         with attached.changed("enter", LayerPlan(5, None)):
             assert attached.weight_codes("enter")[1].bits == 5
+
+
+@pytest.mark.parametrize("affine", [False, True])
+@pytest.mark.parametrize(
+    ("per", "enter", "up"),
+    [("channel", (6,), (6,)), ("tensor", (), ()), (4, (2,), (2,)), ({"up": (0, 1, 0, 2, 2, 1)}, (6,), (3,))],
+)
+def test_granularity_of_weights(per: Granularity, enter: tuple[int, ...], up: tuple[int, ...], affine: bool) -> None:
+    """What layers compute with, and what is learned from it, is the pure function's."""
+    toy, grids = model(), WeightGrids("mse", per, affine)
+    plan = QuantPlan.uniform(call_sites(toy), 4, None)
+    used: dict[str, Tensor] = {}
+    for name in ("enter", "up"):
+        layer = toy.get_submodule(name)
+        layer.register_forward_hook(lambda layer, *_, name=name: used.update({name: layer.weight.detach()}))
+    with quantized(toy, plan, {}, weight_grids=grids) as attached:
+        toy(clip())
+        for name, shape in (("enter", enter), ("up", up)):
+            codes, scale = attached.weight_codes(name)
+            assert scale.scale.shape == shape and scale.bits == 4 and bool(scale.zero.any()) == affine
+            assert codes.min() >= (0 if affine else -7) and codes.max() <= (15 if affine else 7)
+            torch.testing.assert_close(scale.dequantize(codes), used[name])
+        fixed = dict(used)
+        learned = learn(attached)
+        toy(clip())
+        for name, shape in (("enter", enter), ("up", up)):
+            torch.testing.assert_close(used[name], fixed[name])
+            assert learned.weights[name].step.shape == shape
+    assert torch.equal(toy.enter.weight, model().enter.weight)
+
+
+def test_granularities_that_do_not_fit_are_refused() -> None:
+    toy, plan = model(), QuantPlan({"enter": LayerPlan(4, None, (4, 4, 0, 2, 2, 2))})
+    for grids, why in (
+        (WeightGrids(per="tensor"), "enter: the channels of a group have the same bits"),
+        (WeightGrids(per={"enter": (0, 1)}), "enter: 6 bits, 2 groups; the weight has 6"),
+        (WeightGrids(per={"entre": (0, 1)}), "no layer is named 'entre'"),
+    ):
+        with pytest.raises(UsageError, match=why), quantized(toy, plan, {}, weight_grids=grids):
+            toy(clip())
+    for per in ("layer", 0, {"enter": (0, 2)}):
+        with pytest.raises(UsageError, match=r"legal|without gaps"):
+            WeightGrids(per=per)  # type: ignore[arg-type]
 
 
 def test_transposed_convolutions_have_their_outputs_second() -> None:

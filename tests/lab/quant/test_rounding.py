@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from quaver.errors import UsageError
-from quaver.lab.quant import QuantPlan, attach, call_sites, round_by_loss
+from quaver.lab.quant import QuantPlan, WeightGrids, attach, call_sites, round_by_loss
 from quaver.lab.quant.rounding import SoftRounding
 from quaver.lab.quant.selection import choose_weight
 
@@ -26,7 +26,12 @@ def test_soft_weights_start_where_the_weights_are() -> None:
     assert torch.equal(soft.codes()[kept], nearest[kept])
 
 
-def test_rounding_by_loss() -> None:
+@pytest.mark.parametrize(
+    "grids",
+    [WeightGrids(), WeightGrids(per="tensor"), WeightGrids("mse", 4, affine=True), WeightGrids("mse", "tensor", True)],
+    ids=repr,
+)
+def test_rounding_by_loss(grids: WeightGrids) -> None:
     torch.manual_seed(0)
     layers = nn.Sequential(nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 8))
     # Inputs that vary together, so that errors of several weights can make up for each other.
@@ -37,14 +42,15 @@ def test_rounding_by_loss() -> None:
         return (layers(x) - target).square().mean()
 
     before = {name: p.clone() for name, p in layers.named_parameters()}
-    attached = attach(layers, QuantPlan.uniform(["0", "2"], 3, None), {})
+    attached = attach(layers, QuantPlan.uniform(["0", "2"], 3, None), {}, weight_grids=grids)
     nearest = {site: attached.weight_codes(site) for site in attached.sites}
     done = round_by_loss(attached, loss, steps=100)
     assert done.kept and done.after < 0.5 * done.before and 0 < done.changed < 0.5
     assert float(loss().detach()) == pytest.approx(done.after)
     for site, (codes, scale) in nearest.items():
         now, grid = attached.weight_codes(site)
-        assert torch.equal(grid.scale, scale.scale) and (now - codes).abs().max() <= 1 and now.abs().max() <= 3
+        assert torch.equal(grid.scale, scale.scale) and (now - codes).abs().max() <= 1
+        assert now.min() >= float(grid.low.min()) and now.max() <= float(grid.high.max()) and grid.bits == 3
         assert torch.equal(now, now.round())
     for name, p in layers.named_parameters():
         assert torch.equal(p, before[name]) and p.grad is None

@@ -9,7 +9,6 @@ from itertools import count
 from typing import Any, Literal
 
 import torch
-from torch import nn
 
 from quaver.errors import UsageError
 from quaver.lab.allocate.measured import observed
@@ -26,9 +25,8 @@ from quaver.lab.quant.plan import LayerPlan, QuantPlan
 from quaver.lab.quant.ptq import correct_biases
 from quaver.lab.quant.rounding import round_by_loss
 from quaver.lab.quant.scale import Scale
-from quaver.lab.quant.selection import choose_weight, search_by_loss
-from quaver.lab.quant.sites import output_axis, site_module, weight_of
-from quaver.lab.quant.weights import WeightMethod
+from quaver.lab.quant.selection import search_by_loss
+from quaver.lab.quant.weights import Granularity, WeightGrids, WeightMethod
 
 OBSERVERS = ("mse", "minmax", "percentile", "loss")
 
@@ -41,7 +39,9 @@ class Recipe:
     the module, else pairs of layer names.
     observer: how scales of inputs are chosen; "loss" tries candidates at each call site with all others quantized and
     keeps the one of the least J. percent: of "percentile". power_of_two: all scales are powers of two.
-    weights: the scale of each output channel's weights: of the least squared error, or of the largest ("minmax").
+    weights: scales of weights: of the least squared error, or of the largest ("minmax"). weights_per: what has one: an
+    output "channel", the whole "tensor", so many neighbouring output channels, or groups by layer (`WeightGrids`).
+    weights_affine: with zero-points of their own; else codes of weights are symmetric around 0.
     bias_correction: biases make up for the mean error of quantized weights; with rounding "loss" they are learned too.
     rounding: to the nearest code, or which of the two neighbours J likes better, in `steps` steps.
     frames: of each clip that J counts.
@@ -50,6 +50,8 @@ class Recipe:
     observer: Literal["mse", "minmax", "percentile", "loss"] = "mse"
     percent: float = 99.99
     weights: WeightMethod = "mse"
+    weights_per: Granularity = "channel"
+    weights_affine: bool = False
     equalize: bool | Pairs = False
     bias_correction: bool = False
     rounding: Literal["nearest", "loss"] = "nearest"
@@ -61,12 +63,16 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.observer not in OBSERVERS:
             raise UsageError(f"observer {self.observer!r}: {', '.join(OBSERVERS)} are legal")
-        if self.weights not in ("mse", "minmax"):
-            raise UsageError(f"scales of weights by {self.weights!r}: mse, minmax are legal")
         if self.rounding not in ("nearest", "loss"):
             raise UsageError(f"rounding {self.rounding!r}: nearest, loss are legal")
         if self.steps < 1 or self.frames < 1:
             raise UsageError(f"{self.steps} steps on {self.frames} frames: both are at least 1")
+        _ = self.weight_grids  # which says what is not legal
+
+    @property
+    def weight_grids(self) -> WeightGrids:
+        """How grids of weights are chosen."""
+        return WeightGrids(self.weights, self.weights_per, self.weights_affine, self.power_of_two)
 
 
 @contextmanager
@@ -102,9 +108,7 @@ def fitted(
         seen = observed(adapter, clips, plan.layers, recipe.seed)
         method = "mse" if recipe.observer == "loss" else recipe.observer
         calibration = Calibration(seen, method, recipe.power_of_two, percent=recipe.percent)
-        options: dict[str, Any] = {"role": adapter.role, "weight_method": recipe.weights}
-        if recipe.power_of_two:
-            options["weight_scales"] = _powers_of_two(adapter.module, plan, recipe.weights)
+        options: dict[str, Any] = {"role": adapter.role, "weight_grids": recipe.weight_grids}
         scales: Scales = calibration
         if recipe.observer == "loss" and loss is not None:
             with attached(adapter.module, plan, calibration, **options) as trial:
@@ -149,13 +153,3 @@ def _round(attachment: Attachment, loss: TaskLoss, recipe: Recipe, sites: list[s
         check=lambda: torch.tensor(loss(), dtype=torch.float64),
         biases=recipe.bias_correction,
     )
-
-
-def _powers_of_two(module: nn.Module, plan: QuantPlan, method: WeightMethod) -> dict[str, Scale]:
-    found: dict[str, Scale] = {}
-    for site, layer in plan.layers.items():
-        if layer.weight_bits is not None:
-            part = site_module(module, site.partition("@")[0])
-            bits = layer.channel_bits or layer.weight_bits
-            found[site] = choose_weight(weight_of(part), bits, method, output_axis(part), power_of_two=True)
-    return found

@@ -21,6 +21,7 @@ from quaver.lab.quant.rounding import Rounded, round_by_loss
 from quaver.lab.quant.scale import Scale
 from quaver.lab.quant.selection import choose, choose_weight, search_by_loss
 from quaver.lab.quant.sites import call_sites, observe
+from quaver.lab.quant.weights import WeightGrids
 
 __all__ = [
     "FLOAT",
@@ -33,6 +34,7 @@ __all__ = [
     "Rounded",
     "Scale",
     "SiteStats",
+    "WeightGrids",
     "WeightQuantizer",
     "accumulate",
     "attach",

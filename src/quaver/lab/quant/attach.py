@@ -32,7 +32,7 @@ from quaver.lab.quant.sites import (
     weight_of,
     with_input,
 )
-from quaver.lab.quant.weights import WeightMethod, WeightOnGrid
+from quaver.lab.quant.weights import WeightGrids, WeightMethod, WeightOnGrid
 
 Scales = Mapping[str, Scale] | Calibration
 
@@ -44,15 +44,17 @@ def attach(
     *,
     role: Role | None = None,
     weight_method: WeightMethod = "minmax",
+    weight_grids: WeightGrids | None = None,
     weight_scales: Mapping[str, Scale] | None = None,
 ) -> Attachment:
     """Quantize the plan's call sites until `detach`.
 
     scales: of activations, by call site: a `Calibration` for any bits, or a mapping for the plan's own.
-    role: as for `observe`. weight_method: minmax or mse, per output channel, chosen again when a weight changes;
-    weight_scales: fixed ones by call site or layer, taken where their bits are the plan's.
+    role: as for `observe`. weight_method: minmax or mse, symmetric per output channel, chosen again when a weight
+    changes; weight_grids: chosen so instead, such as per tensor or affine. weight_scales: fixed ones by call site or
+    layer, taken where their bits are the plan's.
     """
-    return Attachment(model, plan, scales, role, weight_method, weight_scales or {})
+    return Attachment(model, plan, scales, role, weight_grids or WeightGrids(weight_method), weight_scales or {})
 
 
 @contextmanager
@@ -79,13 +81,13 @@ class Attachment:
         plan: QuantPlan,
         scales: Scales,
         role: Role | None,
-        weight_method: WeightMethod,
+        weight_grids: WeightGrids,
         weight_scales: Mapping[str, Scale],
     ) -> None:
         self.model, self.weights, self.activations = model, True, True
         self.biases: dict[str, Tensor] = {}
         self._plan, self._layers, self._scales, self.role = plan, dict(plan.layers), scales, role
-        self._weight_method, self._weight_scales = weight_method, weight_scales
+        self._weight_grids, self._weight_scales = weight_grids, weight_scales
         self._given: dict[tuple[str, LayerPlan], Scale] = {}
         self._weight_quantizers: dict[tuple[str, LayerPlan], Quantizer] = {}
         self._set_quantizers: dict[tuple[str, LayerPlan], Quantizer] = {}
@@ -95,6 +97,8 @@ class Attachment:
         if role is None and any("@" in site for site in self._layers):
             raise UsageError("the plan's call sites have roles (@): attach needs role=")
         try:
+            for name in weight_grids.named:
+                site_module(model, name)
             for site in self._layers:
                 self._hook(site)
         except UsageError:
@@ -153,7 +157,7 @@ class Attachment:
         if (name, layer) not in self._weight_quantizers:
             fixed = self._weight_scales.get(site) or self._weight_scales.get(name)
             axis = output_axis(site_module(self.model, name))
-            self._weight_quantizers[name, layer] = WeightOnGrid(name, layer, axis, self._weight_method, fixed)
+            self._weight_quantizers[name, layer] = WeightOnGrid(name, layer, axis, self._weight_grids, fixed)
         return self._weight_quantizers[name, layer]
 
     def input_quantizer(self, site: str) -> Quantizer | None:

@@ -62,10 +62,14 @@ def affine(lowest: Tensor, highest: Tensor, bits: int) -> tuple[Tensor, Tensor]:
     Zero is a code, so padding with it is exact; where nothing is negative it is code 0. Rounding the zero-point may
     move the ends of the grid by half a step.
     """
-    low, high = activation_range(bits)
-    lowest, highest = lowest.clamp(max=0), highest.clamp(min=0)
-    scale = positive((highest - lowest) / high)
-    return scale, torch.round(-lowest / scale).clamp(low, high)
+    return affine_to(lowest, highest, torch.tensor(float(activation_range(bits)[1])))
+
+
+def affine_to(lowest: Tensor, highest: Tensor, top: Tensor) -> tuple[Tensor, Tensor]:
+    """`affine` with codes 0..top; where `top` is 0 (nothing is coded) the scale is 1."""
+    lowest, highest, top = lowest.clamp(max=0), highest.clamp(min=0), top.to(lowest.device)
+    scale = torch.where(top > 0, positive((highest - lowest) / top.clamp(min=1)), torch.ones(()).to(lowest.device))
+    return scale, torch.minimum(torch.round(-lowest / scale).clamp(min=0), top)
 
 
 def symmetric(peak: Tensor, limit: Tensor | int) -> Tensor:

@@ -55,7 +55,7 @@ class _Grid(nn.Module):
 
 
 class WeightQuantizer(_Grid):
-    """Symmetric grid of a weight. learn: "fixed", or "lsq" (the step of each output channel)."""
+    """Grid of a weight. learn: "fixed", or "lsq": the steps; zero-points stay."""
 
     def __init__(self, scale: Scale, learn: Learn = "fixed", power_of_two: bool = False) -> None:
         super().__init__(scale)
@@ -71,9 +71,10 @@ class WeightQuantizer(_Grid):
     def forward(self, weight: Tensor) -> Tensor:
         if self.step is None:
             return self._grid().fake_quantize(weight)
-        _, _, low, high = self._grid().grid(weight.ndim)
+        _, zero, low, high = self._grid().grid(weight.ndim)
         step = self._spread(_legal(self.step, self.power_of_two), weight)
-        return lsq(weight, step, low, high, _gain(weight.numel(), self.step, float(self.high.max())))
+        half = float((self.high - self.low).max()) / 2  # the largest code where codes are symmetric
+        return lsq(weight, step, low - zero, high - zero, _gain(weight.numel(), self.step, half))
 
 
 class ActivationQuantizer(_Grid):

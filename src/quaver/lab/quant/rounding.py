@@ -34,8 +34,9 @@ class SoftRounding(nn.Module):
     def __init__(self, weight: Tensor, scale: Scale) -> None:
         super().__init__()
         self.current = scale
-        step, _, low, high = (each.to(weight.device) for each in scale.grid(weight.ndim))
-        self.step, self.low, self.high = step, low, high
+        step, zero, low, high = (each.to(weight.device) for each in scale.grid(weight.ndim))
+        low, high = low - zero, high - zero
+        self.step, self.zero, self.low, self.high = step, zero, low, high
         ratio = weight.detach().float() / step
         # A weight that is clipped has no neighbour to choose.
         floor = torch.minimum(torch.maximum(ratio.floor(), low), torch.maximum(high - 1, low))
@@ -48,7 +49,7 @@ class SoftRounding(nn.Module):
         return (torch.sigmoid(self.logit) * (STRETCH_HIGH - STRETCH_LOW) + STRETCH_LOW).clamp(0, 1)
 
     def between(self) -> Tensor:
-        """Codes that are not whole yet."""
+        """Codes less the zero-point, not whole yet."""
         return torch.clamp(self.floor + self.up(), self.low, self.high)
 
     def forward(self, weight: Tensor) -> Tensor:
@@ -59,7 +60,7 @@ class SoftRounding(nn.Module):
         return (1 - (2 * self.up() - 1).abs().pow(exponent)).sum()
 
     def codes(self) -> Tensor:
-        return torch.clamp(self.floor + (self.up().detach() >= 0.5), self.low, self.high)
+        return torch.clamp(self.floor + (self.up().detach() >= 0.5), self.low, self.high) + self.zero
 
 
 class FixedCodes:
@@ -174,7 +175,8 @@ def _soften(
         bias = attachment.biases.get(site, module._parameters.get("bias"))
         if biases and bias is not None:
             start = bias.detach().clone()
-            unit = scale.scale.to(start).expand_as(start)
+            steps = scale.scale if scale.groups is None else scale.scale[scale.groups]
+            unit = steps.to(start).expand_as(start)
             offsets[site] = _Offset(start, unit, nn.Parameter(torch.zeros_like(start)))
         if not any(quantizer is other for other in old.values()):
             soft[site], old[site] = SoftRounding(weight_of(module), scale), quantizer

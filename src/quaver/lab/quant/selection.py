@@ -10,17 +10,13 @@ import torch
 from torch import Tensor
 
 from quaver.errors import UsageError
-from quaver.lab.quant import primitives
+from quaver.lab.quant import primitives, weight_grids
 from quaver.lab.quant.observers import SiteStats
 from quaver.lab.quant.scale import Scale
+from quaver.lab.quant.weight_grids import COARSE, FINE, PLACES
 
 Method = Literal["minmax", "percentile", "mse"]
 METHODS: tuple[Method, ...] = ("minmax", "percentile", "mse")
-
-# Shares of the full range: every 6 % down to a fiftieth (2 bits clip that much), then finer around the best.
-COARSE = torch.logspace(0, -1.7, 66, base=10.0)
-FINE = torch.linspace(0.94, 1.06, 13)
-PLACES = torch.linspace(0, 1, 9)
 
 
 def choose(
@@ -76,11 +72,13 @@ def choose_weight(
     axis: int | None = 0,
     power_of_two: bool = False,
     groups: Sequence[int] | None = None,
+    affine: bool = False,
 ) -> Scale:
-    """The symmetric grid of a weight: one scale for each index of `axis` (the output channels), for each group of them
-    where `groups` names the group of each, or one for all where axis is None.
+    """The grid of a weight: one scale for each index of `axis` (the output channels), for each group of them where
+    `groups` names the group of each, or one for all where axis is None.
 
     bits: may be given per output channel; 0 prunes it. Methods: minmax or mse, on the weight itself.
+    affine: codes 0..2^bits - 1 with fitted zero-points; otherwise symmetric ones around 0.
     """
     if method not in ("minmax", "mse"):
         raise UsageError(f"method {method!r}: minmax, mse are legal for weights")
@@ -92,20 +90,18 @@ def choose_weight(
         raise UsageError(f"{len(each)} bits, {len(names)} groups; the weight has {len(rows)} output channels")
     names = names.to(weight.device)
     limits = torch.tensor([0.0 if b == 0 else float(primitives.weight_range(b)[1]) for b in each]).to(weight.device)
-    none = limits.new_zeros(int(names.max()) + 1)
-    limit, peak = (none.scatter_reduce(0, names, values, "amax") for values in (limits, rows.abs().amax(1)))
+    limit = limits.new_zeros(int(names.max()) + 1).scatter_reduce(0, names, limits, "amax")
     if not torch.equal(limit[names], limits):
         raise UsageError("the channels of a group have the same bits")
-    scale = primitives.symmetric(peak, limit)
-    if power_of_two:
-        scale = primitives.power_of_two(scale)
-    if method == "mse":
-        for shares in [0.5 ** torch.arange(6.0)] if power_of_two else [COARSE, FINE]:
-            scale = _best_share(rows, scale, limit, names, shares)
-    zero = torch.zeros((), device=weight.device)
+    scale, zero = weight_grids.symmetric(rows, names, limit, method, power_of_two)
+    low, high = -limit, limit
+    if affine:
+        scale, zero = weight_grids.affine(rows, names, limit, method, power_of_two, scale)
+        low, high = torch.zeros_like(limit), weight_grids.top(limit)
     if axis is None:
-        return Scale(scale[0], zero, -limit[0], limit[0], axis=0)
-    return Scale(scale, zero, -limit, limit, None if groups is None else names, axis=axis)
+        scale, zero, low, high = (each.reshape(-1)[0] for each in (scale, zero, low, high))
+        return Scale(scale, zero, low, high, axis=0)
+    return Scale(scale, zero, low, high, None if groups is None else names, axis=axis)
 
 
 def search_by_loss(
@@ -221,20 +217,3 @@ def _best(stats: SiteStats, candidates: list[tuple[Tensor, Tensor]], bits: int) 
         best.append(int((error.square() * counts).sum(1).argmin()))
     index = torch.tensor(best)[:, None]
     return scale.gather(1, index)[:, 0], zero.gather(1, index)[:, 0]
-
-
-def _best_share(rows: Tensor, scale: Tensor, limit: Tensor, names: Tensor, shares: Tensor) -> Tensor:
-    """For each group of rows the multiple of its scale with the least squared error; the scale itself where none is
-    better."""
-
-    def error(scale: Tensor) -> Tensor:
-        step, edge = scale[names, None], limit[names, None]
-        squared = (torch.round(rows / step).clamp(-edge, edge) * step - rows).double().square().sum(1)
-        return squared.new_zeros(len(scale)).index_add(0, names, squared)
-
-    best, least = scale, error(scale)
-    for share in shares.tolist():
-        candidate = primitives.positive(scale * share)
-        value = error(candidate)
-        best, least = torch.where(value < least, candidate, best), torch.minimum(value, least)
-    return best
