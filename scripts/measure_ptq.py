@@ -52,6 +52,8 @@ ROWS = (
     Row("mse"),
     Row("min-max", {"observer": "minmax"}),
     Row("min-max, of weights too", {"observer": "minmax", "weights": "minmax"}),
+    Row("mse, weights per tensor", {"weights_per": "tensor"}),
+    Row("mse, weights affine", {"weights_affine": True}),
     Row("percentile 99.99", {"observer": "percentile"}),
     Row("percentile 99.9", {"observer": "percentile", "percent": 99.9}),
     Row("searched by loss", {"observer": "loss"}),
