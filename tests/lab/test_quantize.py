@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,6 +61,31 @@ def test_a_plan_from_a_file(weights: Path, clips: tuple[Path, ClipCache], tmp_pa
         for key, graph in read_model(tmp_path / "m.qvm").graphs.items()
     }
     assert largest["inter.decoder"] == 3 and largest["intra.decoder"] > 3
+
+
+def test_steps_after_calibration(weights: Path, clips: tuple[Path, ClipCache], tmp_path: Path) -> None:
+    """The same weights' codes with biases alone, their neighbours with rounding; both run, and the manifest says it."""
+    ways: dict[str, dict[str, Any]] = {
+        "plain": {},
+        "biases": {"bias_correction": True},
+        "rounded": {"rounding": "loss", "steps": 2, "bias_correction": True},
+    }
+    found = {}
+    for name, options in ways.items():
+        out = tmp_path / f"{name}.qvm"
+        quantize(weights, out, "W3A6", clips[0], cache=clips[0] / "cache", sequences=1, **options)
+        graphs = read_model(out).graphs
+        found[name] = np.concatenate([c.weight.ravel() for graph in graphs.values() for c in graph.convolutions()])
+        note = json.loads(out.with_name(f"{name}.qvm.manifest.json").read_text())
+        assert ("refinement" in note["config"]) == ("refined" in note["result"]) == bool(options)
+        if options:
+            done = note["result"]["refined"]["corrected"]
+            assert codes(out) > 0 and done["after"] <= done["before"]
+            assert note["config"]["refinement"]["bias_correction"] is True
+    np.testing.assert_array_equal(found["plain"], found["biases"])
+    assert np.abs(found["plain"].astype(int) - found["rounded"]).max() <= 1
+    with pytest.raises(UsageError, match="not trained in integers"):
+        quantize(weights, tmp_path / "m.qvm", "W4A8", clips[0], qat="qat", bias_correction=True)
 
 
 def test_training_in_integers(weights: Path, clips: tuple[Path, ClipCache], tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from quaver.errors import UsageError
+
 
 def quantize(
     checkpoint: Annotated[Path, typer.Argument(help="Weights (.safetensors) in floating point.")],
@@ -19,23 +21,39 @@ def quantize(
     qat: Annotated[str | None, typer.Option(help="Then train in integers: a recipe, such as qat, or a .json.")] = None,
     work: Annotated[Path | None, typer.Option(help="Where training keeps its checkpoints; by default OUT.qat.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of training.")] = False,
+    rounding: Annotated[str, typer.Option(help="Of weights: nearest, or loss: the code that J likes.")] = "nearest",
+    bias_correction: Annotated[
+        bool, typer.Option("--bias-correction", help="Biases make up for mean errors, where J falls.")
+    ] = False,
+    steps: Annotated[int, typer.Option(min=1, help="Of --rounding loss.")] = 100,
     exclude: Annotated[list[str] | None, typer.Option(help="Files to leave out, a pattern; repeatable.")] = None,
     cache: Annotated[Path | None, typer.Option(help="Where decoded clips are kept.")] = None,
     skeleton: Annotated[str, typer.Option(help="The model whose steps and tables were trained over.")] = "skeleton",
     sequences: Annotated[int, typer.Option(min=1, help="Sequences to calibrate with.")] = 8,
     threads: Annotated[int, typer.Option(min=0, help="Threads for torch; 0: its choice, slow on a busy machine.")] = 1,
 ) -> None:
-    """Quantize a codec as a plan says. The result encodes and decodes bit for bit alike everywhere."""
+    """Quantize a codec as a plan says. The result encodes and decodes bit for bit alike everywhere.
+
+    --rounding loss and --bias-correction are fitted to the clips that scales are fitted to, and stay where J falls on
+    them.
+    """
+    import torch
     from rich.console import Console
     from rich.progress import Progress
 
     from quaver.lab.allocate.patch_command import read_table
     from quaver.lab.lower.command import lower_checkpoint, read_plan, training_note
+    from quaver.lab.lower.refine import Refined, Refinement
     from quaver.lab.train.command import train_folder
     from quaver.lab.train.loop import Progress as Figures
     from quaver.lab.train.recipes import load_recipe
 
     console = Console(stderr=True)
+    refinement = Refinement.of({"rounding": rounding, "bias_correction": bias_correction, "steps": steps})
+    if refinement.asked and qat is not None:
+        raise UsageError("--rounding loss and --bias-correction are for weights that are not trained in integers")
+    if threads:
+        torch.set_num_threads(threads)
     chosen = read_plan(plan, checkpoint, skeleton)
     patterns = tuple(exclude or ())
     table, trained = (None if patches is None else read_table(patches)), None
@@ -50,12 +68,15 @@ def quantize(
                 text = f"{o.rate:.3f} bpp  D {o.distortion:.1f}  J {o.cost:.3f}"
                 bar.update(task, completed=figures.step, description=text)
 
-            files = checkpoint, patterns, cache, skeleton
-            train_folder(recipe, calibrate, folder, resume, *files, threads, show, chosen, table)
+            given = checkpoint, patterns, cache, skeleton
+            train_folder(recipe, calibrate, folder, resume, *given, threads, show, chosen, table)
         checkpoint = folder / "ema.safetensors"
     own = None if qat else chosen
+
+    def tell(refined: Refined) -> None:
+        console.print(str(refined))
+
     with console.status("fitting scales, proving bounds"):
-        model = lower_checkpoint(
-            checkpoint, out, calibrate, skeleton, out.stem, sequences, cache, own, patterns, table, trained
-        )
+        files = checkpoint, out, calibrate, skeleton, out.stem, sequences, cache
+        model = lower_checkpoint(*files, own, patterns, table, trained, refinement, tell)
     print(f"{out}: {chosen.name} ({chosen.hash}), model {model.hash.hex()[:16]}, {out.stat().st_size:,} bytes")

@@ -10,7 +10,7 @@
         worse = code(codec, clips)                                  # R and D of every frame
     with quantized(theirs, plan, clips, observer="loss", rounding="loss"):   # a codec behind an adapter: simulation
         better = code(theirs, held_out)                             # trained(theirs, plan, clips) learns the grids too
-    save_model(quantize(codec, plan, clips), "mine.qvm")            # what `quaver encode --model` takes
+    save_model(quantize(codec, plan, clips, bias_correction=True), "mine.qvm")    # what `quaver encode --model` takes
 
 A codec is Quaver's own, or anybody's behind a `CodecAdapter`. Without `clips` the package's demo clip is taken. The
 core never imports this: torch comes with it.
@@ -29,6 +29,7 @@ from quaver.lab.api.recipes import Recipe, simulated
 from quaver.lab.api.steps import allocate, analyse, costs, quantize
 from quaver.lab.api.training import Trained, trained
 from quaver.lab.costs.report import CostTable
+from quaver.lab.lower.refine import Refinement
 from quaver.lab.models.untrained import random_codec
 from quaver.lab.quant.plan import LayerPlan, QuantPlan
 from quaver.runtime.model import save_model
@@ -43,6 +44,7 @@ __all__ = [
     "QuantPlan",
     "QuaverAdapter",
     "Recipe",
+    "Refinement",
     "SensitivityTable",
     "Step",
     "Trained",

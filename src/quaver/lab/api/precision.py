@@ -17,6 +17,7 @@ from quaver.lab.api.clips import clips_of
 from quaver.lab.api.codecs import AnyCodec, adapter_of, check_plan, own_codec
 from quaver.lab.api.recipes import simulated
 from quaver.lab.lower.model import bring_to, layer_inputs
+from quaver.lab.lower.refine import CALIBRATED, Refinement, refine
 from quaver.lab.models.codec import Codec
 from quaver.lab.models.weights import set_integer
 from quaver.lab.quant.attach import Attachment, Scales
@@ -39,8 +40,8 @@ def quantized(
     activation bits); an adapter's module, or any other, is quantized in simulation (unnamed layers stay float).
     data: clips that scales are fitted to, by default the demo clip's; for a module without adapter a function that runs
     it, or scales; a plan of weights alone needs neither.
-    recipe: fields of `Recipe` for an adapter's module, such as observer="loss", equalize=True, rounding="loss":
-    docs/laboratory/quantizers.md. Quaver's own integers have scales of the least squared error.
+    recipe: fields of `Recipe` for an adapter's module, such as observer="loss", equalize=True, rounding="loss"; of
+    `Refinement` for Quaver's own integers, whose scales have the least squared error: docs/laboratory/quantizers.md.
     Yields the codec, or the attachment (`quaver.lab.quant`). UsageError where plan and codec do not belong together.
     """
     if isinstance(codec, nn.Module) and not isinstance(codec, Codec):
@@ -55,9 +56,7 @@ def quantized(
     clips = data or clips_of()
     own = own_codec(codec)
     if own is not None:
-        if recipe:
-            raise UsageError(f"{next(iter(recipe))} is for simulation, these are integers: simulated() looks at it")
-        with in_integers(own, plan, inputs_of(own, clips)):
+        with _in_place(own, brought(own, plan, clips, Refinement.of(recipe))):
             yield own
         return
     with simulated(adapter_of(codec), plan, clips, **recipe) as attachment:
@@ -80,11 +79,27 @@ def inputs_of(codec: Codec, clips: ClipSet) -> dict[str, Tensor]:
     return layer_inputs(codec, *calibration(clips))
 
 
+def brought(codec: Codec, plan: QuantPlan, clips: ClipSet, refinement: Refinement = CALIBRATED) -> Codec:
+    """A quantized copy of Quaver's codec, with scales fitted to the first frames of clips, refined on them."""
+    whole = copy.deepcopy(codec)
+    bring_to(whole, plan, inputs_of(codec, clips))
+    if refinement.asked:
+        refine(whole, codec, calibration(clips)[0], refinement)
+    return whole
+
+
 @contextmanager
 def in_integers(codec: Codec, plan: QuantPlan, inputs: Mapping[str, Tensor]) -> Iterator[None]:
-    """The parts of a quantized copy in place of the codec's own, whose weights nobody touches."""
+    """A codec with `plan`, its scales fitted to what its layers read."""
     whole = copy.deepcopy(codec)
     bring_to(whole, plan, inputs)
+    with _in_place(codec, whole):
+        yield
+
+
+@contextmanager
+def _in_place(codec: Codec, whole: Codec) -> Iterator[None]:
+    """The parts of a quantized copy in place of the codec's own, whose weights nobody touches."""
     set_integer(whole, True)
     floating = dict(codec._modules)
     codec._modules.update(whole._modules)

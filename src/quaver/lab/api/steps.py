@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence as Series
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from quaver.errors import UsageError
 from quaver.lab.allocate import command
@@ -25,13 +22,14 @@ from quaver.lab.analyse.config import AnalyseConfig
 from quaver.lab.analyse.table import SensitivityTable
 from quaver.lab.api.clips import clips_of
 from quaver.lab.api.codecs import AnyCodec, adapter_of, check_plan, cost_layers, own_codec
-from quaver.lab.api.precision import inputs_of
+from quaver.lab.api.precision import brought
 from quaver.lab.costs.codec import codec_layers, skeleton_bytes
 from quaver.lab.costs.profile import load_profile
 from quaver.lab.costs.report import CostTable, cost_table
 from quaver.lab.costs.table import totals
 from quaver.lab.costs.workload import Workload
-from quaver.lab.lower.model import bring_to, lower
+from quaver.lab.lower.model import lower
+from quaver.lab.lower.refine import Refinement
 from quaver.lab.manifest import model_hash
 from quaver.lab.quant.plan import QuantPlan
 from quaver.runtime.model import IntegerModel
@@ -131,17 +129,17 @@ def costs(
     return cost_table(layers, chosen, load_profile(profile), skeleton_bytes(own.skeleton))
 
 
-def quantize(codec: AnyCodec, plan: QuantPlan, clips: ClipSet | None = None, name: str = "") -> IntegerModel:
+def quantize(
+    codec: AnyCodec, plan: QuantPlan, clips: ClipSet | None = None, name: str = "", **refinement: Any
+) -> IntegerModel:
     """Quaver's codec as the integer model that encodes and decodes, with scales fitted to clips; `save_model` writes
-    it. The codec stays as it is. A plan that no integers can run is a UsageError that names layer and rule."""
+    it. refinement: fields of `Refinement`, such as bias_correction=True, rounding="loss", fitted to the clips too. The
+    codec stays as it is. A plan that no integers can run is a UsageError that names layer and rule."""
     own = own_codec(codec)
     if own is None:
         raise UsageError("only Quaver's own codec lowers to integers; others run in simulation: quantized()")
     check_plan(own, plan)
-    whole = copy.deepcopy(own)
-    with torch.no_grad():
-        bring_to(whole, plan, inputs_of(own, clips or clips_of()))
-    return lower(whole, name or plan.name)
+    return lower(brought(own, plan, clips or clips_of(), Refinement.of(refinement)), name or plan.name)
 
 
 def _floats(values: dict[str, Fraction]) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from quaver.errors import UsageError
 from quaver.lab.data.batches import largest_size
 from quaver.lab.data.cache import decoded
 from quaver.lab.lower.model import calibrate, lower
+from quaver.lab.lower.refine import CALIBRATED, Refined, Refinement
 from quaver.lab.manifest import beside, digest, files_note, sealed, write_manifest
 from quaver.lab.models.weights import read_codec, weights_hash
 from quaver.lab.models.wiring import wiring
@@ -36,19 +37,29 @@ def lower_checkpoint(
     exclude: Sequence[str] = (),
     patches: PatchTable | None = None,
     trained: Mapping[str, Any] | None = None,
+    refinement: Refinement = CALIBRATED,
+    show: Callable[[Refined], None] = lambda _: None,
 ) -> IntegerModel:
     """Read weights, bring them to `plan` on `clips` unless they have one already, write `out` and its manifest.
-    `patches`: instead of those that the weights have. `trained`: where quantized weights come from."""
+    `patches`: instead of those that the weights have. `trained`: where quantized weights come from. `refinement`: of
+    weights in floating point; `show` is told what that did."""
     codec = read_codec(checkpoint, load_model(skeleton))
     codec.patches = patches or codec.patches
     start, calibrated = weights_hash(codec), codec.plan is None
+    if refinement.asked and not calibrated:
+        raise UsageError(f"{checkpoint}: these weights compute in integers; only floating point is refined")
+    did: dict[str, Any] = {}
     if codec.plan is None:
         if plan is not None and plan.model_hash not in ("", start):
             raise UsageError(f"plan {plan.name!r} was made for other weights than {checkpoint}")
         with decoded(clips, cache, exclude) as found:
             size = largest_size(found, _FRAMES, _SIZE)
             stage = Stage("calibration", sequences, _FRAMES, size=size, encoder=True)
-            calibrate(codec, [sequence_at(found, 0, stage, step) for step in range(sequences)], stage, plan)
+            examples = [sequence_at(found, 0, stage, step) for step in range(sequences)]
+            refined = calibrate(codec, examples, stage, plan, refinement)
+        if refined is not None:
+            did = {"refined": asdict(refined)}
+            show(refined)
     elif plan is not None and (plan.layers, plan.shared) != (codec.plan.layers, codec.plan.shared):
         raise UsageError(f"{checkpoint}: these weights were trained for plan {codec.plan.name!r} and have no other")
     model = lower(codec, name)
@@ -56,7 +67,8 @@ def lower_checkpoint(
     note = sealed(
         {
             "command": "quantize",
-            "config": {"name": name, "sequences": sequences, "frames": _FRAMES, "size": _SIZE},
+            "config": {"name": name, "sequences": sequences, "frames": _FRAMES, "size": _SIZE}
+            | ({"refinement": asdict(refinement)} if refinement.asked else {}),
             "model_hash": start,
             "skeleton_hash": codec.skeleton.hash.hex(),
             "plan_hash": None if codec.plan is None else codec.plan.hash,
@@ -65,7 +77,7 @@ def lower_checkpoint(
             "trained": trained,
         }
     )
-    write_manifest(beside(out), note, {"model_hash": model.hash.hex()})
+    write_manifest(beside(out), note, {"model_hash": model.hash.hex()} | did)
     return model
 
 

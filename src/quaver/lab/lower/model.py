@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from quaver.errors import UsageError
 from quaver.lab.lower import emit
+from quaver.lab.lower.refine import CALIBRATED, Refined, Refinement, refine
 from quaver.lab.lower.shrink import shrink
 from quaver.lab.models.codec import Codec
 from quaver.lab.models.layers import WEIGHT_BITS
@@ -43,11 +45,21 @@ def bring_to(codec: Codec, plan: QuantPlan, inputs: Mapping[str, Tensor]) -> Non
     fit(codec, shape_for(codec, plan), inputs)
 
 
-def calibrate(codec: Codec, sequences: Iterable[Sequence], stage: Stage, plan: QuantPlan | None = None) -> None:
+def calibrate(
+    codec: Codec,
+    sequences: Iterable[Sequence],
+    stage: Stage,
+    plan: QuantPlan | None = None,
+    refinement: Refinement = CALIBRATED,
+) -> Refined | None:
     """Bring a codec in floating point to `plan`, by default 7 weight and 8 activation bits everywhere, with scales and
-    clips of the least squared error over what its layers read in `sequences`."""
-    inputs = layer_inputs(codec, sequences, stage)
+    clips of the least squared error over what its layers read in `sequences`; then refine it on these. Returns what
+    that did."""
+    seen = list(sequences)
+    floating = copy.deepcopy(codec) if refinement.asked else None
+    inputs = layer_inputs(codec, seen, stage)
     bring_to(codec, plan or QuantPlan.uniform(list(wiring(codec)), WEIGHT_BITS, ACTIVATION_BITS), inputs)
+    return None if floating is None else refine(codec, floating, seen, refinement)
 
 
 def lower(codec: Codec, name: str) -> IntegerModel:
