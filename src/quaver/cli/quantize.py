@@ -34,8 +34,8 @@ def quantize(
 ) -> None:
     """Quantize a codec as a plan says. The result encodes and decodes bit for bit alike everywhere.
 
-    --rounding loss and --bias-correction are fitted to the clips that scales are fitted to, and stay where J falls on
-    them.
+    --rounding loss and --bias-correction are fitted to most of what scales are fitted to, and stay where J falls on the
+    rest.
     """
     import torch
     from rich.console import Console
@@ -74,7 +74,7 @@ def quantize(
     own = None if qat else chosen
 
     def tell(refined: Refined) -> None:
-        console.print(str(refined))
+        console.print(str(refined), soft_wrap=True)
 
     with console.status("fitting scales, proving bounds"):
         files = checkpoint, out, calibrate, skeleton, out.stem, sequences, cache
