@@ -164,3 +164,5 @@ def test_from_python() -> None:
     ):
         with pytest.raises(UsageError, match=said):
             api.quantize(codec, plan, clips, **wrong)
+    with pytest.raises(UsageError, match="clips of one frame"):
+        api.quantize(codec, plan, toy_clips(2, 1, 48), bias_correction=True)

@@ -71,7 +71,10 @@ class Refined:
 
 
 def refine(codec: Codec, floating: Codec, sequences: Sequence[Frames], refinement: Refinement) -> Refined:
-    """Refine a codec that has a plan, in place. floating: the same weights without one; sequences: of one size."""
+    """Refine a codec that has a plan, in place. floating: the same weights without one; sequences: of one size, with
+    inter frames (UsageError)."""
+    if any(each.y.shape[1] < 2 for each in sequences):
+        raise UsageError("clips of one frame: steps after calibration need at least 2, an intra and an inter frame")
     learn, others = apart(sequences)
     judge = SequenceLoss(floating, others)
     rounded = corrected = None
