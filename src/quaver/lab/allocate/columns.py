@@ -1,16 +1,22 @@
 """The integer programme as columns and rows for HiGHS: one column per option and pair, rows for layers, budgets, ties
 and pairs. HiGHS's tolerances are absolute: budget rows count from each layer's cheapest option and are divided by
-their largest entry, the objective by its and then by what the answer is about worth."""
+their largest entry, the objective by its and then by what the answer is about worth.
+
+What is branched on are not options but steps: a layer has the k-th of its options, in the order of their costs, or a
+later one (`Ladder`). Forbidding one option of thirty changes little, "at least so much" halves the rest; proofs take
+half of the time. An ordered set of alternatives is branched on so since Beale and Tomlin, 1970.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -81,28 +87,40 @@ class Columns:
         time_limit: float,
         allowed: NDArray[np.bool_] | None = None,
         unit: float = 1.0,
+        prices: Mapping[str, float] | None = None,
     ) -> Found | None:
         """The best choice of `allowed` columns, to a relative `gap`; None where none was found in time. unit: about as
         much as the answer's value, beside which HiGHS's tolerances, and the gap of 1e-6 that it stops at, shall be
-        little."""
-        use = np.flatnonzero(allowed) if allowed is not None else np.arange(len(objective))
-        limits = [LinearConstraint(self._budgets[:, use], -np.inf, self._room(slack))] if self.problem.budgets else []
+        little. prices: by which options are ordered; without them every budget counts alike."""
+        use = np.ones(len(objective), bool) if allowed is None else allowed
+        worth = {key: float(self._largest[key]) * price for key, price in (prices or {}).items()}
+        order = self._budgets.T @ np.array([worth.get(key, 0.0 if worth else 1.0) for key in self.problem.budgets])
+        ladder = Ladder.of([use[start : start + count] for start, count in self._places()], order, len(objective))
+        if ladder is None:
+            return None
+        rows = [LinearConstraint(ladder.rows, -np.inf, 0)] if ladder.rows.shape[0] else []
+        if self.problem.budgets:
+            rows.append(LinearConstraint(self._budgets @ ladder.columns, -np.inf, self._room(slack)))
+        if self._rows.shape[0] > len(self.kept):  # one option per layer holds by itself
+            more = slice(len(self.kept), None)
+            rows.append(LinearConstraint((self._rows @ ladder.columns)[more], self._lower[more], self._upper[more]))
+        pairs = len(objective) - self.choices
         with _quiet():
             result = milp(
-                objective[use] * (_LARGE / unit),
-                integrality=(use < self.choices).astype(int),
-                bounds=Bounds(0, 1),
-                constraints=[LinearConstraint(self._rows[:, use], self._lower, self._upper), *limits],
+                (objective * (_LARGE / unit)) @ ladder.columns,
+                integrality=np.arange(ladder.columns.shape[1]) < ladder.columns.shape[1] - pairs,
+                bounds=Bounds(ladder.least, 1),
+                constraints=rows,
                 options={"time_limit": time_limit, "mip_rel_gap": gap},
             )
         if result.x is None:
             return None
-        x = np.zeros(len(objective))
-        x[use] = result.x
         bound = result.mip_dual_bound
         back = unit / _LARGE
         return Found(
-            self._choice(x), float(result.fun) * back, -np.inf if bound is None else float(bound) * back * self.scale
+            self._choice(ladder.columns @ result.x),
+            float(result.fun) * back,
+            -np.inf if bound is None else float(bound) * back * self.scale,
         )
 
     def relax(self, slack: Mapping[str, Fraction], unit: float = 1.0) -> Relaxed | None:
@@ -131,6 +149,10 @@ class Columns:
         reduced = np.asarray(result.lower.marginals, np.float64) * back
         reduced[self.choices :] = 0.0  # pairs follow their options
         return Relaxed(float(result.fun) * back, reduced, prices)
+
+    def _places(self) -> Iterator[tuple[int, int]]:
+        """(first column, number of columns) of each layer."""
+        return ((self._start[name], len(places)) for name, places in self.kept.items())
 
     def _options(self) -> Iterator[Option]:
         return (self.problem.options[name][place] for name, places in self.kept.items() for place in places)
@@ -183,6 +205,45 @@ class Columns:
 
     def _with(self, name: str, kind: str, bits: int | None) -> list[int]:
         return [self._start[name] + i for i, own in enumerate(self._bits(name, kind)) if own == bits]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ladder:
+    """Steps in place of options: options = columns @ steps. The first step is 1 (`least`: lower bounds), then each
+    layer's, where one implies the one before (`rows` @ steps <= 0), then pairs as they are."""
+
+    columns: Any
+    rows: Any
+    least: Vector
+
+    @classmethod
+    def of(cls, allowed: Sequence[NDArray[np.bool_]], order: Vector, total: int) -> Ladder | None:
+        """allowed: of each layer's options; order: of all columns, `total` in number. None where a layer has none."""
+        entries: list[tuple[int, int, float]] = []
+        above: list[tuple[int, int]] = []
+        start, step = 0, 1
+        for own in allowed:
+            places = start + np.flatnonzero(own)
+            if not len(places):
+                return None
+            places = places[np.argsort(order[places], kind="stable")]
+            entries.append((int(places[0]), 0, 1.0))
+            for number, (lower, upper) in enumerate(pairwise(places.tolist())):
+                entries += [(lower, step, -1.0), (upper, step, 1.0)]
+                if number:
+                    above.append((step - 1, step))
+                step += 1
+            start += len(own)
+        entries += [(start + number, step + number, 1.0) for number in range(total - start)]
+        steps = step + total - start
+        at, columns, values = zip(*entries, strict=True)
+        places_of = np.array(above, int).reshape(-1, 2)
+        row = np.repeat(np.arange(len(above)), 2)
+        implied = np.tile([-1.0, 1.0], len(above))  # the later step minus the one before
+        rows = csr_array((implied, (row, places_of.ravel())), shape=(len(above), steps))
+        least = np.zeros(steps)
+        least[0] = 1
+        return cls(csr_array((values, (at, columns)), shape=(total, steps)), rows, least)
 
 
 def _undominated(problem: Problem, name: str) -> list[int]:

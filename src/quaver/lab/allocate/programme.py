@@ -78,10 +78,12 @@ def _search(columns: Columns, slack: Mapping[str, Fraction], end: float) -> tupl
     if columns.choices > _FEW:
         reduced = sorted(relaxed.reduced[: columns.choices])
         core = reduced[min(len(reduced) - 1, _CORE * len(columns.kept))]
-        rough = columns.minimise(columns.objective, slack, _ROUGH, _left(end) / 4, relaxed.reduced <= core, unit)
+        allowed = relaxed.reduced <= core
+        rough = columns.minimise(columns.objective, slack, _ROUGH, _left(end) / 4, allowed, unit, relaxed.prices)
         if rough is not None:
             reach = (rough.value - relaxed.value) * (1 + 1e-9) + 1e-12
-    found = columns.minimise(columns.objective, slack, TOLERANCE / 2, _left(end), relaxed.reduced <= reach, unit)
+    allowed = relaxed.reduced <= reach
+    found = columns.minimise(columns.objective, slack, TOLERANCE / 2, _left(end), allowed, unit, relaxed.prices)
     if found is None or (rough is not None and rough.value < found.value):
         if rough is None:
             return None, {}
