@@ -106,12 +106,6 @@ def test_clips_take_time_where_they_were_measured() -> None:
     assert times[0] - times[1] == pytest.approx(4 * 100 / 1e-3 / 1e6)
 
 
-def test_split_channels_are_two() -> None:
-    found = profile(entry(3200, 2.0), Entry("pointwise", "u8s8", 6, 8, 1, 10, 10, 4800, 5.0))
-    assert found.milliseconds(LAYER, LayerPlan(4, 8)) == 2.0
-    assert found.milliseconds(LAYER, LayerPlan(4, 8, split=(0, 3))) == 5.0
-
-
 def test_files(tmp_path: Path) -> None:
     found = profile(entry(1600, 1.0), speeds=(Speed("add", "fixed", "mac", 1.0, "toy"),))
     found.save(tmp_path / "toy.json")

@@ -5,7 +5,7 @@ The formulas are written out in docs/laboratory/costs.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 
 from quaver.lab.quant.plan import LayerPlan
@@ -123,13 +123,6 @@ class Layer:
         )
         limits = sum(each.layer.call_site.endswith(".limit") for each in self.helpers(plan))
         return (one,) * (1 + limits)
-
-    def widened(self, plan: LayerPlan) -> Layer:
-        """With the second halves of split input channels."""
-        if not plan.split:
-            return self
-        operations = self.operations * (self.inputs + len(plan.split)) // self.inputs
-        return replace(self, inputs=self.inputs + len(plan.split), operations=operations)
 
     def _apart(self, plan: LayerPlan) -> bool:
         """Input channels have zero-points that differ, which an entry's weights must be fine enough for."""

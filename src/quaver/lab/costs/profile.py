@@ -139,17 +139,17 @@ class HardwareProfile:
         return ms + sum(self.milliseconds(each.layer, each.plan) for each in layer.helpers(plan))
 
     def _call(self, layer: Layer, plan: LayerPlan) -> float:
-        format, run = self._format(layer, plan), layer.widened(plan)
-        kind = [row for row in self.table if row.op == run.op and row.format == format]
-        same = [row for row in kind if (row.inputs, row.outputs, row.taps) == (run.inputs, run.outputs, run.taps)]
+        format = self._format(layer, plan)
+        kind = [row for row in self.table if row.op == layer.op and row.format == format]
+        same = [row for row in kind if (row.inputs, row.outputs, row.taps) == (layer.inputs, layer.outputs, layer.taps)]
         if same:
-            return _between(same, run.operations)
+            return _between(same, layer.operations)
         if kind:
-            return run.operations / _rate(kind, run.operations)
+            return layer.operations / _rate(kind, layer.operations)
         for speed in self.speeds:
             if speed.op in (layer.op, "*") and speed.format in (format, "*"):
                 amount = float(layer.bops(plan) / layer.share) if layer.share and speed.unit == "bop" else 0.0
-                return (amount if speed.unit == "bop" else run.operations) / speed.giga_per_second / 1e6
+                return (amount if speed.unit == "bop" else layer.operations) / speed.giga_per_second / 1e6
         raise UsageError(f"profile {self.name!r} knows no speed of {layer.op} in format {format} ({layer.call_site})")
 
     def _format(self, layer: Layer, plan: LayerPlan) -> str:

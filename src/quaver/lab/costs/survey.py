@@ -15,7 +15,7 @@ from quaver.lab.costs.workload import Workload
 from quaver.runtime.model import IntegerModel
 
 # docs/format/arithmetic.md: what profile 1 of the arithmetic runs.
-PROFILE_1 = Rules(tuple(range(2, 8)), tuple(range(2, 9)), ("layer", "channel", "group", "split"), ())
+PROFILE_1 = Rules(tuple(range(2, 8)), tuple(range(2, 9)), ("layer", "channel", "group"), ())
 _OPS = ("pointwise", "dense", "depthwise", "entry", "add", "clip", "warp", "transform", "entropy")
 
 Show = Callable[[int, int, str], None]  # done, of, what comes
