@@ -13,9 +13,9 @@ from quaver.lab.allocate.baselines import greedy
 from quaver.lab.allocate.columns import Columns, Found
 from quaver.lab.allocate.problem import TOLERANCE, Problem, Solution
 
-_ROUGH = 1e-3  # of zeta, relatively: good enough to tell which options can still matter
+_ROUGH = 1e-4  # of zeta, relatively: good enough to tell which options can still matter
 _FEW = 400  # options that need no preparation
-_CORE = 2  # options per layer, the most promising ones, that the rough answer is found among
+_CORE = 1.5  # options per layer, the most promising ones, that the rough answer is found among
 _LEAST = 1e-4  # of the largest zeta: answers below are solved as if they were worth that much
 _FREE = Fraction(10) ** 30
 _FAR = 0.01  # gap from which greed is asked
@@ -77,7 +77,7 @@ def _search(columns: Columns, slack: Mapping[str, Fraction], end: float) -> tupl
     rough, reach = None, math.inf
     if columns.choices > _FEW:
         reduced = sorted(relaxed.reduced[: columns.choices])
-        core = reduced[min(len(reduced) - 1, _CORE * len(columns.kept))]
+        core = reduced[min(len(reduced) - 1, int(_CORE * len(columns.kept)))]
         allowed = relaxed.reduced <= core
         rough = columns.minimise(columns.objective, slack, _ROUGH, _left(end) / 4, allowed, unit, relaxed.prices)
         if rough is not None:
