@@ -10,6 +10,7 @@ import torch
 
 from quaver.errors import UsageError
 from quaver.lab import api
+from quaver.lab.analyse.closed_loop import AnalysisError
 from quaver.lab.lower.biases import computed, correct_biases, correct_means, known, watched
 from quaver.lab.lower.model import calibrate, layer_inputs, lower
 from quaver.lab.lower.refine import Refinement
@@ -23,7 +24,7 @@ from quaver.lab.models.weights import set_integer, weights_hash
 from quaver.lab.models.wiring import wiring
 from quaver.lab.quant.plan import QuantPlan
 from quaver.lab.quant.rounding import SoftRounding
-from quaver.lab.train.objective import Sequence
+from quaver.lab.train.objective import Sequence, code_sequence
 
 from ..analyse.toy import tiny_codec, toy_clips
 from ..random_plans import STAGE, random_codec, random_plan
@@ -87,6 +88,23 @@ def test_biases_stay_where_the_loss_falls(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("quaver.lab.lower.biases.correct_means", spoil)
     done = correct_biases(codec, floating, SEQUENCES, loss)
     assert (done.strength, done.after) == (0, done.before) and weights_hash(codec) == start
+
+
+def test_what_costs_nothing_does_not_count() -> None:
+    """A crop of one colour beside one that moves; alone it has nothing to say."""
+    codec, floating = pair(tiny_codec(), w3a5(tiny_codec()))
+    moves = SEQUENCES[0]
+    flat = Sequence(*(torch.full_like(plane, 128) for plane in (moves.y, moves.u, moves.v)), moves.quality)
+    both = [moves, flat]
+    with torch.no_grad(), coding(floating):
+        set_integer(floating, False)
+        rates = [float(sum(bits for _, bits in code_sequence(floating, each))) for each in both]
+    assert rates[0] > 0 and rates[1] == 0
+    loss = SequenceLoss(floating, both)
+    assert loss(codec) == SequenceLoss(floating, [moves])(codec)
+    assert all(bool(torch.isfinite(loss.surrogate(codec, step))) for step in range(4))
+    with pytest.raises(AnalysisError, match="cost no bits"):
+        SequenceLoss(floating, [flat])
 
 
 @pytest.mark.parametrize("seed", [None, 0, 1])

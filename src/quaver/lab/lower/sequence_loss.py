@@ -24,8 +24,9 @@ class SequenceLoss:
     """The mean over all examples of J / R, with R what the example costs in floating point: what is more than
     `floating` is zeta on these sequences. All frames count with the lambda of the example's quality.
 
-    Both codecs: the encoder's networks in use, vectors found by search, their bits counted. AnalysisError where J is
-    not a number."""
+    Both codecs: the encoder's networks in use, vectors found by search, their bits counted. Examples that cost nothing,
+    such as crops of one colour, have no share and do not count. AnalysisError where J is not a number, or where no
+    example costs anything."""
 
     def __init__(self, codec: Codec, sequences: Sequence[Frames], seed: int = 0) -> None:
         """codec: in floating point, without a plan; frames of the sequences have sides of at least 32 samples."""
@@ -34,6 +35,8 @@ class SequenceLoss:
         with torch.no_grad(), coding(codec):
             found = [_costs(codec, sequence) for sequence in self.sequences]
         self._rates = [rate for rate, _ in found]
+        if not any(bool((rate > 0).any()) for rate in self._rates):
+            raise AnalysisError("the clips cost no bits: steps after calibration need some that move or have texture")
         self.floating = self._mean([cost for _, cost in found])
 
     @torch.no_grad()
@@ -53,13 +56,19 @@ class SequenceLoss:
         set_integer(codec, True)
         with coding(codec):
             _, cost = _costs(codec, _part(whole, top, left))
-        return (cost / self._rates[number]).mean()
+        return _shares(cost, self._rates[number]).mean()
 
     def _mean(self, costs: Sequence[Tensor]) -> float:
-        each = torch.cat([cost / rate for cost, rate in zip(costs, self._rates, strict=True)])
+        each = torch.cat([_shares(cost, rate) for cost, rate in zip(costs, self._rates, strict=True)])
         if not bool(torch.isfinite(each).all()):
             raise AnalysisError(f"J is not a number on {int((~torch.isfinite(each)).sum())} of {len(each)} examples")
-        return float(each.double().mean())
+        counted = sum(int((rate > 0).sum()) for rate in self._rates)
+        return float(each.double().sum()) / counted
+
+
+def _shares(costs: Tensor, rates: Tensor) -> Tensor:
+    """Of examples that cost something; 0 of others."""
+    return torch.where(rates > 0, costs / rates.clamp(min=torch.finfo(rates.dtype).tiny), 0.0)
 
 
 def apart(sequences: Sequence[Frames]) -> tuple[list[Frames], list[Frames]]:
