@@ -34,8 +34,9 @@ def test_one_programme_over_all_and_a_model_that_runs(quaver: Quaver, folder: Pa
     out, weights, videos = tmp_path / "p.json", folder / "w.safetensors", folder / "videos"
     done = quaver("allocate", folder / "analysis", "--model", weights, "--out", out, "--profile", "bit-serial",
                   "--budget", "bops=97.5%", "--groups", "2", "--split", "0.2", "--prune", "1/2", "--data", videos,
-                  "--clips", 1, "--frames", 2, "--crop", 32)  # fmt: skip
+                  "--clips", 1, "--frames", 2, "--crop", 32, "--cache", tmp_path / "cache")  # fmt: skip
     assert done.code == 0, done.err
+    assert any((tmp_path / "cache").iterdir())
     for option in ("--groups", "--split", "--prune"):
         assert f"{option}: " in done.err and "measurements, about" in done.err
     plan = QuantPlan.load(out)

@@ -42,6 +42,7 @@ def allocate(
     frames: Annotated[int, typer.Option(min=2, help="Frames of each.")] = 8,
     crop: Annotated[int, typer.Option(help="Side of the crops, a multiple of 16.")] = 128,
     exclude: Annotated[list[str] | None, typer.Option(help="Files to leave out, a pattern; repeatable.")] = None,
+    cache: Annotated[Path | None, typer.Option(help="Where decoded clips are kept.")] = None,
     skeleton: Annotated[str, typer.Option(help="The model it was trained over.")] = "skeleton",
 ) -> None:
     """Choose bits for every layer so that least is lost and the budgets hold."""
@@ -68,7 +69,7 @@ def allocate(
     with console.status("looking") as status:
         seen = None
         if data is not None and (counts or halves or gone or front is None):
-            with decoded(data, None, tuple(exclude or ())) as found:
+            with decoded(data, cache, tuple(exclude or ())) as found:
                 seen = choose_clips(found, clips, frames, crop)
                 many = choose_clips(found, *candidates.CLIPS[:2], min(crop, candidates.CLIPS[2])) if gone else None
             show = _progress(console.print, status.update)
