@@ -68,8 +68,23 @@ def test_other_sizes_are_interpolated() -> None:
     found = profile(entry(1600, 1.0), entry(6400, 4.0))
     plan = LayerPlan(4, 8)
     assert found.milliseconds(LAYER, plan) == pytest.approx(2.0)
-    small, large = (replace(LAYER, operations=operations) for operations in (800, 12800))
+    small, large = (convolution("net.enter", (4, 8, 1, 1), (side, side)) for side in (5, 20))
     assert found.milliseconds(small, plan) == pytest.approx(0.5) and found.milliseconds(large, plan) == pytest.approx(8)
+
+
+def test_pruned_layers_lie_between_what_was_measured() -> None:
+    """Not in proportion to operations: first along outputs, then along inputs; fewer than any take as long."""
+    times = {(12, 12): 1.7, (12, 8): 1.6, (12, 4): 1.5, (6, 12): 0.9, (6, 4): 0.7}
+    table = tuple(Entry("dense", "u8s8", i, o, 9, 4, 5, i * o * 9 * 20, ms) for (i, o), ms in times.items())
+    found = replace(profile(*table), rules=replace(RULES, ops=("dense",)))
+
+    def ms(inputs: int, outputs: int, map: tuple[int, int] = (4, 5)) -> float:
+        return found.milliseconds(convolution("x", (inputs, outputs, 9, 1), map), LayerPlan(4, 8))
+
+    assert [ms(*counts) for counts in times] == list(times.values())
+    assert ms(12, 6) == pytest.approx(1.55) and ms(12, 2) == pytest.approx(1.5)
+    assert ms(9, 8) == pytest.approx((1.6 + 0.8) / 2) and ms(9, 8, (8, 10)) == pytest.approx(4 * 1.2)
+    assert ms(24, 12) != pytest.approx(1.7)  # more than any: by the rate of the kind
 
 
 def test_other_channels_take_the_rate_of_their_kind() -> None:

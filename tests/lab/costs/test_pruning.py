@@ -14,7 +14,7 @@ from quaver.lab.analyse.quaver_adapter import QuaverAdapter
 from quaver.lab.costs.codec import codec_layers, model_layers
 from quaver.lab.costs.layers import Layer
 from quaver.lab.costs.profile import load_profile
-from quaver.lab.costs.pruning import followers, pruned
+from quaver.lab.costs.pruning import followers, kept, pruned
 from quaver.lab.costs.table import totals
 from quaver.lab.costs.workload import Workload
 from quaver.lab.lower.model import lower
@@ -53,6 +53,18 @@ def test_shapes_are_those_of_the_lowered_graphs() -> None:
     assert sum(layer.operations for layer in smaller) < sum(layer.operations for layer in whole if layer.planned)
 
 
+def test_whole_multiples_of_what_kernels_compute_at_once_stay() -> None:
+    counts = {
+        ("a.blocks.0.enter", 23): 32,  # a depthwise layer reads it
+        ("a.blocks.0.enter", 33): None,
+        ("a.blocks.0.widen", 33): 36,
+        ("a.loop.middle", 1): 4,
+        ("a.blocks.0.mix", 1): None,  # goes with its input
+    }
+    for (name, needed), left in counts.items():
+        assert kept(LayerPlan(7, 8, (7,) * needed + (0,) * (48 - needed)), name) == left
+
+
 def test_the_programme_counts_no_more_than_is_saved() -> None:
     own = codec()
     layers = [layer for layer in codec_layers(own, Workload()) if layer.planned and ".blocks.0." in layer.call_site]
@@ -71,9 +83,11 @@ def test_the_programme_counts_no_more_than_is_saved() -> None:
         counted = problem.costs(choice)
         for key, value in counted.items():
             assert float(value) >= exact[key] * (1 - 1e-9), key
-        assert float(counted["ms"]) == pytest.approx(exact["ms"])  # bits take no time there
+        # Bits take next to no time there: what clips and entries of fewer channels save depends on them.
+        assert float(counted["ms"]) == pytest.approx(exact["ms"], rel=0.02)
         costs.append(counted)
-    assert all(costs[1][key] < costs[0][key] for key in costs[0])
+    assert all(costs[1][key] < costs[0][key] for key in ("bytes", "bops", "avg_bits"))
+    assert costs[1]["ms"] <= costs[0]["ms"]  # layers this small take as long as the smallest that was measured
 
 
 def test_channels_that_matter_least_go_first() -> None:

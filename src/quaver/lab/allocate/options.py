@@ -13,7 +13,7 @@ from quaver.lab.allocate.problem import Option, Pair, Problem, Tie
 from quaver.lab.allocate.scores import Scores
 from quaver.lab.costs.layers import Layer
 from quaver.lab.costs.profile import HardwareProfile
-from quaver.lab.costs.pruning import chain, followers, kept
+from quaver.lab.costs.pruning import chain, kept
 from quaver.lab.costs.table import FULL
 from quaver.lab.quant.plan import LayerPlan
 
@@ -82,8 +82,8 @@ class _Costs:
 
     def of(self, layer: Layer, plan: LayerPlan) -> dict[str, Fraction]:
         """Of the layer; where it prunes channels, less what its readers save at least: they may have any bits."""
-        count = kept(plan)
-        if count is None or not followers(layer.call_site):
+        count = kept(plan, layer.call_site)
+        if count is None:
             return self._of(layer, plan)
         changed = chain(self.layers, layer.call_site, count)
         own = self._of(changed.pop(layer.call_site), plan)

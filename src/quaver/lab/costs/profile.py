@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
-from math import exp, log
 from pathlib import Path
 from typing import Any
 
 from quaver.errors import UsageError
+from quaver.lab.costs import interpolation
 from quaver.lab.costs.layers import Layer
 from quaver.lab.costs.pruning import pruned
 from quaver.lab.costs.table import planned
@@ -130,9 +129,9 @@ class HardwareProfile:
         return sum(self.milliseconds(layer, planned(plan, layer)) for layer in pruned(layers, plan))
 
     def milliseconds(self, layer: Layer, plan: LayerPlan) -> float:
-        """Of one layer per frame, its helpers included, and its clips where those were measured. Measured where the
-        table has the shape; else interpolated by operations, between sizes of the same layer first, then between layers
-        of its kind; else by its speed."""
+        """Of one layer per frame, its helpers included, and its clips where those were measured. As measured where the
+        table has the shape; else between numbers of channels and sizes of the map; else at the rate of its kind, or by
+        its speed."""
         ms = float(layer.share) * self._call(layer, plan)
         clips = layer.clips(plan) if "clip" in self.rules.ops else ()
         ms += sum(float(clip.share) * self._call(clip, plan) for clip in clips)
@@ -141,11 +140,11 @@ class HardwareProfile:
     def _call(self, layer: Layer, plan: LayerPlan) -> float:
         format = self._format(layer, plan)
         kind = [row for row in self.table if row.op == layer.op and row.format == format]
-        same = [row for row in kind if (row.inputs, row.outputs, row.taps) == (layer.inputs, layer.outputs, layer.taps)]
-        if same:
-            return _between(same, layer.operations)
+        sizes = interpolation.by_channels(layer.op, (layer.inputs, layer.outputs, layer.taps), kind)
+        if sizes:
+            return interpolation.between(sizes, layer.positions)
         if kind:
-            return layer.operations / _rate(kind, layer.operations)
+            return layer.operations / interpolation.rate([(row.operations, row.ms) for row in kind], layer.operations)
         for speed in self.speeds:
             if speed.op in (layer.op, "*") and speed.format in (format, "*"):
                 amount = float(layer.bops(plan) / layer.share) if layer.share and speed.unit == "bop" else 0.0
@@ -208,29 +207,6 @@ def load_profile(name: str) -> HardwareProfile:
     return HardwareProfile.from_json(
         resources.files("quaver.lab.costs").joinpath("profiles", f"{name}.json").read_text(), name
     )
-
-
-def _between(rows: Sequence[Entry], operations: int) -> float:
-    """Milliseconds by operations, linear between measurements and in proportion outside."""
-    rows = sorted(rows, key=lambda row: row.operations)
-    place = bisect_left([row.operations for row in rows], operations)
-    if place == 0 or place == len(rows):
-        end = rows[min(place, len(rows) - 1)]
-        return end.ms * operations / end.operations
-    low, high = rows[place - 1], rows[place]
-    share = (operations - low.operations) / (high.operations - low.operations)
-    return low.ms + share * (high.ms - low.ms)
-
-
-def _rate(rows: Sequence[Entry], operations: int) -> float:
-    """Operations per millisecond, geometrically between measurements and constant outside."""
-    points = sorted((row.operations, row.operations / row.ms) for row in rows)
-    place = bisect_left([count for count, _ in points], operations)
-    if place == 0 or place == len(points):
-        return points[min(place, len(points) - 1)][1]
-    (few, slow), (many, fast) = points[place - 1], points[place]
-    share = log(operations / few) / log(many / few)
-    return slow * exp(share * log(fast / slow))
 
 
 def _bits(bits: Bits) -> str:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import cache
 
 from quaver.lab.costs.layers import Layer
+from quaver.lab.lower.shrink import stays
 from quaver.lab.quant.plan import LayerPlan, QuantPlan
 
 # Of the layer whose outputs are pruned: who reads them, in order.
@@ -30,11 +31,14 @@ def followers(call_site: str) -> tuple[str, ...]:
     return tuple(f"{parent}.{each}" for each in own)
 
 
-def kept(plan: LayerPlan) -> int | None:
-    """Output channels that are left (at least one stays); None where none is pruned."""
-    if plan.channel_bits is None or 0 not in plan.channel_bits:
+def kept(plan: LayerPlan, call_site: str) -> int | None:
+    """Output channels that stay in the graph; None where none leaves it."""
+    if plan.channel_bits is None or 0 not in plan.channel_bits or not followers(call_site):
         return None
-    return max(1, sum(bits > 0 for bits in plan.channel_bits))
+    channels = len(plan.channel_bits)
+    depthwise = followers(call_site)[0].endswith(".mix")
+    left = stays(channels, sum(bits > 0 for bits in plan.channel_bits), depthwise)
+    return None if left == channels else left
 
 
 def narrowed(layer: Layer, inputs: int, outputs: int) -> Layer:
@@ -61,7 +65,7 @@ def pruned(layers: Iterable[Layer], plan: QuantPlan) -> list[Layer]:
     rows = list(layers)
     by_name = {layer.call_site: layer for layer in rows if layer.planned}
     for name in list(by_name):
-        count = kept(plan.layer(name))
-        if count is not None and followers(name):
+        count = kept(plan.layer(name), name)
+        if count is not None:
             by_name |= chain(by_name, name, count)
     return [by_name.get(layer.call_site, layer) if layer.planned else layer for layer in rows]

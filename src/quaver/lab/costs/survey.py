@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
@@ -11,7 +11,9 @@ from quaver.lab.costs.codec import model_layers, model_plan
 from quaver.lab.costs.layers import CONVOLUTIONS, Layer
 from quaver.lab.costs.measure import FORMATS, ROUNDS, Timing, distinct, graph_ms, layer_entry, machine, skeleton_entry
 from quaver.lab.costs.profile import Entry, Format, GraphTime, HardwareProfile, Rules
+from quaver.lab.costs.pruning import chain, kept
 from quaver.lab.costs.workload import Workload
+from quaver.lab.quant.plan import LayerPlan
 from quaver.runtime.model import IntegerModel
 
 # docs/format/arithmetic.md: what profile 1 of the arithmetic runs.
@@ -28,16 +30,20 @@ def survey(
     timing: Timing | None = None,
     show: Show = lambda done, of, what: None,
 ) -> HardwareProfile:
-    """Measure every layer shape of `models` in u8 and in floating point, the skeleton's steps at every size, and the
-    whole networks at the first."""
+    """Measure every layer shape of `models` in u8 and in floating point, in u8 also with a third and two thirds of the
+    channels that can be pruned, the skeleton's steps at every size, and the whole networks at the first."""
     timing = timing or Timing()
-    rows = [layer for size in sizes for model in models.values() for layer in model_layers(model, size)]
-    layers = [layer for layer in distinct(_shared(rows)) if layer.planned or layer.op in ("add", "clip")]
+    each = [model_layers(model, size) for size in sizes for model in models.values()]
+    rows = [layer for layers in each for layer in layers]
+    whole = distinct(_shared(rows))
+    narrow = distinct(_shared([*rows, *(layer for layers in each for layer in _narrower(layers))]))[len(whole) :]
     steps = distinct(layer for size in sizes for layer in fixed.skeleton(size))
     jobs = [
         (layer, format)
+        for layers, formats in ((whole, FORMATS), (narrow, FORMATS[:1]))
         for layer in layers
-        for format in (FORMATS if layer.op in CONVOLUTIONS else ("fixed",))
+        if layer.planned or layer.op in ("add", "clip")
+        for format in (formats if layer.op in CONVOLUTIONS else ("fixed",))
         if (layer.op, format) != ("entry", "f32")  # entries exist in integers alone
     ]
     graphs = [(model, key) for model in models.values() for key in sorted(model.graphs)]
@@ -66,6 +72,28 @@ def survey(
 def _shared(layers: Iterable[Layer]) -> Iterable[Layer]:
     """As if every layer but depthwise ones read a port: entries are measured too."""
     return (replace(layer, shared_input=layer.op in ("pointwise", "dense")) for layer in layers)
+
+
+def _narrower(layers: Sequence[Layer]) -> Iterator[Layer]:
+    """Layers of a model that lost output channels, and those who follow them."""
+    by_name = {layer.call_site: layer for layer in layers if layer.planned}
+    for name in by_name:
+        for changed in _chains(by_name, name):
+            yield from changed.values()
+            for follower in changed:
+                if follower != name:
+                    for further in _chains(by_name | changed, follower):
+                        yield from further.values()
+
+
+def _chains(by_name: Mapping[str, Layer], name: str) -> Iterator[dict[str, Layer]]:
+    """With about a third and two thirds of a layer's output channels, as many as stay in a graph."""
+    layer = by_name[name]
+    for share in (1, 2):
+        bits = (0,) + (2,) * round(layer.outputs * share / 3)
+        count = kept(LayerPlan(2, 8, bits + (0,) * (layer.outputs - len(bits))), name)
+        if count is not None:
+            yield chain(by_name, name, count)
 
 
 def _graph_time(

@@ -3,6 +3,9 @@
 An output channel whose weights are all zero has one code k everywhere. A consumer that reads it through a 1x1
 convolution gets a constant, which goes into its bias; through a larger kernel only where k is the zero-point, since
 padding is that too. Source of the idea: structured pruning; here it is exact because it happens in integers.
+
+So many channels stay that their number is a multiple of what kernels compute at once. ONNX Runtime's take 2.3 times as
+long for 45 as for 48 channels of a 1x1 convolution, four times as long for a depthwise one (measured on AVX-512).
 """
 
 from __future__ import annotations
@@ -17,11 +20,11 @@ from quaver.runtime.executors.reference import requantize
 from quaver.runtime.graph import Add, Concat, Conv, IntegerGraph, Node
 
 Constants = dict[int, int]  # channel -> code
+_AT_ONCE, _AT_ONCE_DEPTHWISE = 4, 16  # channels, of kernels that read a tensor
 
 
 def shrink(graph: IntegerGraph) -> IntegerGraph:
-    """The graph without the channels that no output depends on through more than a constant. At least one channel of
-    every tensor stays."""
+    """The graph without channels that no output depends on through more than a constant."""
     fixed = _shared(graph)
     graph = _without_dead_rows(graph, fixed)
     dropped: dict[str, Constants] = {}
@@ -82,9 +85,17 @@ def _constants(graph: IntegerGraph, fixed: set[str], conv: Conv, forced: set[int
         )  # a depthwise one gives up channels with its input
         if _unneeded(graph, fixed, conv.output, int(channel), int(codes[channel]))
     }
-    if len(found) == len(conv.bias):
-        found.popitem()
-    return found
+    if conv.groups > 1:
+        return found
+    depthwise = any(reader.groups > 1 for reader in _readers(graph, conv.output))
+    left = stays(len(conv.bias), len(conv.bias) - len(found), depthwise)
+    return dict(list(found.items())[: len(conv.bias) - left])
+
+
+def stays(channels: int, needed: int, depthwise: bool) -> int:
+    """How many of a tensor's channels stay where `needed` must; depthwise: one of its readers is."""
+    step = _AT_ONCE_DEPTHWISE if depthwise else _AT_ONCE
+    return min(channels, step * max(1, -(-needed // step)))
 
 
 def _unneeded(graph: IntegerGraph, fixed: set[str], name: str, channel: int, code: int) -> bool:
