@@ -20,9 +20,11 @@ from quaver.lab.costs.workload import Workload
 from quaver.lab.lower.model import lower
 from quaver.lab.models.codec import Codec, Preset
 from quaver.lab.models.precision import shape_for
+from quaver.lab.models.presets import PRESETS
 from quaver.lab.models.untrained import random_codec
 from quaver.lab.quant.plan import LayerPlan, QuantPlan
 from quaver.lab.quant.sites import weight_of
+from quaver.runtime.model import load_model
 
 from ..analyse.toy import toy_clips
 
@@ -66,11 +68,11 @@ def test_whole_multiples_of_what_kernels_compute_at_once_stay() -> None:
 
 
 def test_the_programme_counts_no_more_than_is_saved() -> None:
-    own = codec()
+    own = Codec(PRESETS["nano"](), load_model("skeleton"))  # of sizes that the profile measured
     layers = [layer for layer in codec_layers(own, Workload()) if layer.planned and ".blocks.0." in layer.call_site]
     name = next(layer.call_site for layer in layers if layer.call_site.endswith("inter.decoder.trunk.blocks.0.widen"))
     scores = Scores("", {(layer.call_site, "w", 7): 0.1 for layer in layers})
-    candidate = LayerPlan(7, channel_bits=(0,) * 16 + (7,) * 16)
+    candidate = LayerPlan(7, channel_bits=(0,) * 48 + (7,) * 48)
     profile = load_profile("onnx-cpu")
     choices = Choices(layers, scores, profile, candidates={name: [(candidate, 0.3)]})
     problem = build_problem(choices, dict.fromkeys(("bytes", "bops", "ms", "avg_bits"), 10**30))  # type: ignore[arg-type]
@@ -86,8 +88,7 @@ def test_the_programme_counts_no_more_than_is_saved() -> None:
         # Bits take next to no time there: what clips and entries of fewer channels save depends on them.
         assert float(counted["ms"]) == pytest.approx(exact["ms"], rel=0.02)
         costs.append(counted)
-    assert all(costs[1][key] < costs[0][key] for key in ("bytes", "bops", "avg_bits"))
-    assert costs[1]["ms"] <= costs[0]["ms"]  # layers this small take as long as the smallest that was measured
+    assert all(costs[1][key] < costs[0][key] for key in costs[0])
 
 
 def test_channels_that_matter_least_go_first() -> None:
