@@ -64,7 +64,7 @@ def test_rows_say_what_was_measured() -> None:
     ("modes", "mode"), [(("add", "open", "drop"), "open"), (("open",), "open"), (("drop",), "open"), (("add",), "add")]
 )
 def test_channels_are_measured_without_the_loop_unless_it_alone_is_asked_for(modes: tuple[str, ...], mode: str) -> None:
-    config = AnalyseConfig(level="channel", modes=modes, frames=5)
+    config = AnalyseConfig(level="channel", modes=modes, frames=5, impulse_frames=0)  # impulses need an open floor too
     trial = trial_of(channels(1)[0], config, 4, 1)
     assert (trial.mode, trial.job.open, trial.job.points, trial.job.frames) == (mode, mode == "open", (1,), 5)
     floor = noise_jobs(config, (0, 1), open=True)  # what is measured without the loop has that floor
