@@ -11,34 +11,18 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from math import exp, log
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from quaver.lab.costs.profile import Entry
 
 Points = Sequence[tuple[int, float]]  # operations, milliseconds
 _ONE_COUNT = ("depthwise", "entry", "add", "clip")  # as many outputs as inputs
 
 
-class Measured(Protocol):
-    """What a measurement of a layer says."""
-
-    @property
-    def inputs(self) -> int: ...
-    @property
-    def outputs(self) -> int: ...
-    @property
-    def taps(self) -> int: ...
-    @property
-    def rows(self) -> int: ...
-    @property
-    def columns(self) -> int: ...
-    @property
-    def operations(self) -> int: ...
-    @property
-    def ms(self) -> float: ...
-
-
-def by_channels(op: str, shape: tuple[int, int, int], rows: Iterable[Measured]) -> Points:
+def by_channels(op: str, shape: tuple[int, int, int], rows: Iterable[Entry]) -> Points:
     """At every measured size of the map, (its positions, milliseconds) of a layer of `shape` (inputs, outputs, taps),
     linear between measured numbers of channels: of outputs first, then of inputs. Fewer channels than any that were
     measured take as long as the fewest; sizes where only fewer were measured are left out."""

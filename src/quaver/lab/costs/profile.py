@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,7 @@ class GraphTime:
     predicted_ms: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class HardwareProfile:
     """description: the machine and how it was measured, with date and versions."""
 
@@ -139,10 +140,12 @@ class HardwareProfile:
 
     def _call(self, layer: Layer, plan: LayerPlan) -> float:
         format = self._format(layer, plan)
-        kind = [row for row in self.table if row.op == layer.op and row.format == format]
-        sizes = interpolation.by_channels(layer.op, (layer.inputs, layer.outputs, layer.taps), kind)
-        if sizes:
-            return interpolation.between(sizes, layer.positions)
+        kind = self._kinds.get((layer.op, format), [])
+        shape = layer.op, format, (layer.inputs, layer.outputs, layer.taps)
+        if shape not in self._sizes:
+            self._sizes[shape] = interpolation.by_channels(layer.op, shape[2], kind)
+        if self._sizes[shape]:
+            return interpolation.between(self._sizes[shape], layer.positions)
         if kind:
             return layer.operations / interpolation.rate([(row.operations, row.ms) for row in kind], layer.operations)
         for speed in self.speeds:
@@ -150,6 +153,19 @@ class HardwareProfile:
                 amount = float(layer.bops(plan) / layer.share) if layer.share and speed.unit == "bop" else 0.0
                 return (amount if speed.unit == "bop" else layer.operations) / speed.giga_per_second / 1e6
         raise UsageError(f"profile {self.name!r} knows no speed of {layer.op} in format {format} ({layer.call_site})")
+
+    @cached_property
+    def _kinds(self) -> dict[tuple[str, str], list[Entry]]:
+        """The table by operation and format."""
+        found: dict[tuple[str, str], list[Entry]] = {}
+        for row in self.table:
+            found.setdefault((row.op, row.format), []).append(row)
+        return found
+
+    @cached_property
+    def _sizes(self) -> dict[tuple[str, str, tuple[int, int, int]], interpolation.Points]:
+        """Of shapes that were asked for: an allocation asks for the same ones a hundred thousand times."""
+        return {}
 
     def _format(self, layer: Layer, plan: LayerPlan) -> str:
         if not layer.planned:

@@ -32,13 +32,19 @@ def followers(call_site: str) -> tuple[str, ...]:
 
 
 def kept(plan: LayerPlan, call_site: str) -> int | None:
-    """Output channels that stay in the graph; None where none leaves it."""
-    if plan.channel_bits is None or 0 not in plan.channel_bits or not followers(call_site):
+    """Output channels that stay in the graph under a plan; None where none leaves it."""
+    if plan.channel_bits is None:
         return None
-    channels = len(plan.channel_bits)
-    depthwise = followers(call_site)[0].endswith(".mix")
-    left = stays(channels, sum(bits > 0 for bits in plan.channel_bits), depthwise)
-    return None if left == channels else left
+    return left(call_site, len(plan.channel_bits), sum(bits > 0 for bits in plan.channel_bits))
+
+
+def left(call_site: str, channels: int, needed: int) -> int | None:
+    """Of a layer's output channels those that stay in the graph where `needed` must; None where none leaves it."""
+    readers = followers(call_site)
+    if not readers:
+        return None
+    count = stays(channels, needed, depthwise=readers[0].endswith(".mix"))
+    return None if count == channels else count
 
 
 def narrowed(layer: Layer, inputs: int, outputs: int) -> Layer:

@@ -11,9 +11,8 @@ from quaver.lab.costs.codec import model_layers, model_plan
 from quaver.lab.costs.layers import CONVOLUTIONS, Layer
 from quaver.lab.costs.measure import FORMATS, ROUNDS, Timing, distinct, graph_ms, layer_entry, machine, skeleton_entry
 from quaver.lab.costs.profile import Entry, Format, GraphTime, HardwareProfile, Rules
-from quaver.lab.costs.pruning import chain, kept
+from quaver.lab.costs.pruning import chain, left
 from quaver.lab.costs.workload import Workload
-from quaver.lab.quant.plan import LayerPlan
 from quaver.runtime.model import IntegerModel
 
 # docs/format/arithmetic.md: what profile 1 of the arithmetic runs.
@@ -88,10 +87,9 @@ def _narrower(layers: Sequence[Layer]) -> Iterator[Layer]:
 
 def _chains(by_name: Mapping[str, Layer], name: str) -> Iterator[dict[str, Layer]]:
     """With about a third and two thirds of a layer's output channels, as many as stay in a graph."""
-    layer = by_name[name]
+    outputs = by_name[name].outputs
     for share in (1, 2):
-        bits = (0,) + (2,) * round(layer.outputs * share / 3)
-        count = kept(LayerPlan(2, 8, bits + (0,) * (layer.outputs - len(bits))), name)
+        count = left(name, outputs, round(outputs * share / 3))
         if count is not None:
             yield chain(by_name, name, count)
 
