@@ -27,7 +27,9 @@ def heatmap(table: SensitivityTable, level: str = "layer", mode: str = "add") ->
     scores = table.estimates(level) if mode == "estimate" else table.scores(level, mode)
     scores = scores.filter(pl.col("source") != "predicted")
     if scores.is_empty():
-        raise UsageError(f"the table has no rows of level {level!r} and mode {mode!r}")
+        measured = table.rows.filter(pl.col("level") != "codec").select("level", "mode").unique().sort("level", "mode")
+        known = ", ".join(" ".join(row) for row in measured.rows())
+        raise UsageError(f"the table has no rows of level {level!r} and mode {mode!r}; it has {known}")
     names = _order(table, level)
     columns = [(kind, bits) for kind in KINDS for bits in sorted(scores.filter(kind=kind)["bits"].unique())]
     cells = {(row["call_site"], row["kind"], row["bits"]): row for row in scores.iter_rows(named=True)}
